@@ -1,0 +1,92 @@
+"""What a model has to beat on the same rows: a constant, and a linear model on standardised columns.
+
+Both are scikit-learn's, fitted on the training rows only, with the rows' weights.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.data.encoder import Arrays, Encoder
+
+Array = NDArray[Any]
+Predictor = Callable[[Arrays], Array]
+
+NAMES = ("linear", "constant")
+_MAX_ROWS = 100_000
+_MAX_ITERATIONS = 100
+
+
+def fit_baselines(
+    encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int, rng: np.random.Generator
+) -> dict[str, Predictor]:
+    """Return a predictor ``arrays -> (n, k)`` for each of ``NAMES``.
+
+    Args:
+        encoder: what the arrays hold.
+        arrays: the training rows, as ``encoder.transform`` returns them.
+        y: class codes (n,), or values (n,).
+        weights: (n,) or ``None``.
+        n_classes: 0 for regression.
+        rng: chooses 100,000 rows where there are more.
+    """
+    if n_classes:
+        frequencies = np.bincount(y, weights, n_classes)
+        constant = (frequencies / frequencies.sum())[None, :]
+    else:
+        constant = np.array([[np.average(y, weights=weights)]])
+    if len(y) > _MAX_ROWS:
+        chosen = np.sort(rng.choice(len(y), _MAX_ROWS, replace=False))
+        arrays = {name: values[chosen] for name, values in arrays.items()}
+        y, weights = y[chosen], None if weights is None else weights[chosen]
+    linear = _fit_linear(encoder, arrays, y, weights, n_classes)
+    return {"linear": linear, "constant": lambda arrays: np.repeat(constant, _n_rows(arrays), axis=0)}
+
+
+def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int) -> Predictor:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    design = _design(encoder, arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred iterations are enough for a yardstick
+        if not n_classes:
+            ridge = Ridge().fit(design, y, sample_weight=weights)
+            return lambda arrays: np.asarray(ridge.predict(_design(encoder, arrays))).reshape(-1, 1)
+        logistic = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(design, y, sample_weight=weights)
+
+    def predict(arrays: Arrays) -> Array:
+        # A class without training rows keeps its column.
+        probabilities = np.zeros((_n_rows(arrays), n_classes))
+        probabilities[:, logistic.classes_] = logistic.predict_proba(_design(encoder, arrays))
+        return probabilities
+
+    return predict
+
+
+def _design(encoder: Encoder, arrays: Arrays) -> Any:
+    """Return the columns of a linear model: standardised numbers and pixels, missing flags, one column a level."""
+    from scipy import sparse
+
+    parts = [arrays[name] for name in ("numbers", "flags") if name in arrays]
+    for i, code in enumerate(encoder.categories):
+        codes = arrays["codes"][:, i]
+        rows = np.flatnonzero(codes)
+        one_hot = (np.ones(len(rows)), (rows, codes[rows] - 1))
+        parts.append(sparse.csr_array(one_hot, shape=(len(codes), code.n_codes - 1)))
+    start = 0
+    for image in encoder.images:
+        size = int(np.prod(image.shape))
+        pixels = arrays["pixels"][:, start : start + size].astype(np.float32)
+        parts.append((pixels - image.mean) / image.scale)
+        start += size
+    if encoder.categories:
+        return sparse.csr_array(sparse.hstack([sparse.csr_array(part) for part in parts]))
+    return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+
+def _n_rows(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))

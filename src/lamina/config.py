@@ -1,0 +1,454 @@
+"""Every option of a training run, once: its name, default, bounds, help, and scikit-learn's name for it.
+
+The command line generates its flags from these fields, ``--config FILE.toml`` and ``--set`` are checked against them,
+and the estimators' signatures are compared with them by a test. ``None`` means "chosen from the data"; the choice is
+made by ``lamina.training.recipe`` and stored with the model. Nothing here imports torch or scikit-learn: a registry is named, and
+looked up when a value is checked.
+"""
+
+import importlib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import ConfigError, did_you_mean
+from lamina.registry import Registry
+
+COLUMN_KINDS = ("number", "category")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of one field of ``Config`` besides its name and default.
+
+    Attributes:
+        help: one sentence.
+        parse: how a value is checked and converted; a key of ``_PARSERS``.
+        group: heading in the command line's help.
+        low, high: inclusive bounds of a number (``above``: exclusive lower bound; ``below``: exclusive upper bound).
+        choices: the admitted names, where they are few and fixed.
+        registry: ``"module:NAME"`` of the registry that holds the admitted names, beside ``choices``.
+        sklearn_name: the parameter of scikit-learn's MLP estimators with this meaning.
+        metavar: what stands for the value in the command line's help.
+    """
+
+    help: str
+    parse: str
+    group: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    registry: str | None = None
+    sklearn_name: str | None = None
+    metavar: str | None = None
+
+
+def _option(default: Any, help: str, parse: str, group: str, **more: Any) -> Any:
+    metadata = {"option": Option(help, parse, group, **more)}
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options of one training run. Build it with ``Config.of``, which checks every value."""
+
+    # -- data
+    task: str = _option(
+        "auto", "What the target is; auto: strings, booleans and up to 20 distinct integers are classes.", "choice",
+        "Data", choices=("auto", "classification", "regression"),
+    )  # fmt: skip
+    kind: Mapping[str, str] = _option(
+        {}, "Treat a column as a number or a category (repeatable).", "kinds", "Data", metavar="COL=KIND"
+    )
+    drop: tuple[str, ...] = _option((), "Leave a column out (repeatable).", "names", "Data", metavar="COL")
+    weight: str | None = _option(None, "Column that holds the rows' weights.", "name", "Data", metavar="COL")
+    group: str | None = _option(
+        None, "Column whose equal values stay on one side of every split.", "name", "Data", metavar="COL"
+    )
+    time: str | None = _option(
+        None, "Column to order the rows by; the latest are held out.", "name", "Data", metavar="COL"
+    )
+    validation: Any = _option(
+        None, "Rows that early stopping watches: a fraction (0: none) or a file.", "holdout", "Data",
+        sklearn_name="validation_fraction", metavar="FRACTION|FILE",
+    )  # fmt: skip
+    test: Any = _option(
+        None, "Rows kept aside for the final score: a fraction or a file.", "holdout", "Data", metavar="FRACTION|FILE"
+    )
+    numeric: str = _option(
+        "auto", "Encoding of numbers; auto: piecewise_linear, but standard above 128 numeric columns.", "choice", "Data",
+        choices=("auto", "piecewise_linear", "standard"),
+    )  # fmt: skip
+    bins: int = _option(48, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096)
+    one_hot_levels: int = _option(
+        8, "Categories with up to this many levels are one-hot, others get an embedding.", "int", "Data", low=0
+    )
+    embedding_width: int = _option(8, "Numbers in a category's embedding.", "int", "Data", low=1)
+    min_level_rows: int = _option(
+        4, "Levels seen in fewer training rows count as one level, `rare`.", "int", "Data", low=1
+    )
+
+    # -- network
+    hidden_units: tuple[int, ...] | None = _option(
+        None, "Units of each hidden layer, as in 256,128; `none` for a linear model.", "units", "Network",
+        sklearn_name="hidden_layer_sizes", metavar="N,N,...",
+    )  # fmt: skip
+    activation: str | tuple[str, ...] = _option(
+        "relu", "Activation of the hidden layers: one name, or one for each layer.", "activation", "Network",
+        registry="lamina.activations:ACTIVATIONS", sklearn_name="activation", metavar="NAME[,NAME...]",
+    )  # fmt: skip
+    activation_parameters: str = _option(
+        "layer", "Learned numbers of an activation: one for each layer or for each unit.", "choice", "Network",
+        choices=("layer", "unit"),
+    )  # fmt: skip
+    dropout: float | None = _option(
+        None, "Share of hidden units that are dropped in training.", "float", "Network", low=0.0, below=1.0
+    )
+    normalization: str = _option(
+        "none", "Normalization between the affine map and the activation.", "choice", "Network",
+        choices=("none", "batch"),
+    )  # fmt: skip
+    initial_weights: str = _option(
+        "auto", "Initial weights; auto: the rule that suits the activation.", "choice", "Network",
+        choices=("auto",), registry="lamina.initializers:INITIALIZERS",
+    )  # fmt: skip
+
+    # -- training
+    loss: str = _option(
+        "auto", "Loss; auto: cross_entropy for classes, squared_error for numbers.", "choice", "Training",
+        choices=("auto",), registry="lamina.losses:LOSSES",
+    )  # fmt: skip
+    class_weight: str | Mapping[str, float] | None = _option(
+        None, "`balanced`, or a weight for each class, as in yes=3,no=1.", "class_weight", "Training",
+        metavar="balanced|CLASS=W,...",
+    )  # fmt: skip
+    optimizer: str = _option(
+        "adamw", "Optimizer.", "choice", "Training",
+        registry="lamina.training.optimizers:OPTIMIZERS", sklearn_name="solver",
+    )  # fmt: skip
+    learning_rate: float | None = _option(
+        None, "Step size, the largest of the schedule.", "float", "Training", above=0.0,
+        sklearn_name="learning_rate_init",
+    )  # fmt: skip
+    schedule: str = _option(
+        "one_cycle", "How the learning rate changes.", "choice", "Training",
+        registry="lamina.training.schedules:SCHEDULES", sklearn_name="learning_rate",
+    )  # fmt: skip
+    momentum: float = _option(
+        0.9, "Momentum of sgd.", "float", "Training", low=0.0, below=1.0, sklearn_name="momentum"
+    )
+    weight_decay: float | None = _option(
+        None, "Decoupled weight decay (adamw) or L2 penalty (sgd).", "float", "Training", low=0.0, sklearn_name="alpha"
+    )
+    batch_size: int | None = _option(None, "Rows in a minibatch.", "int", "Training", low=1, sklearn_name="batch_size")
+    epochs: int | None = _option(
+        None, "Passes over the training rows, at most.", "int", "Training", low=1, sklearn_name="max_iter"
+    )
+    early_stopping: bool = _option(
+        True, "Stop when the validation loss stops falling.", "bool", "Training", sklearn_name="early_stopping"
+    )
+    patience: int | None = _option(
+        None, "Epochs without a better validation loss before stopping.", "int", "Training", low=1,
+        sklearn_name="n_iter_no_change",
+    )  # fmt: skip
+    clip_norm: float | None = _option(
+        None, "Largest norm of the gradient; longer ones are shortened to it.", "float", "Training", above=0.0
+    )
+    time_limit: float | None = _option(None, "Seconds of training, at most.", "float", "Training", above=0.0)
+
+    # -- run
+    seed: int = _option(
+        0, "Seed of the one source of randomness.", "int", "Run", low=0, high=2**63 - 1, sklearn_name="random_state"
+    )
+    device: str = _option("cpu", "Where to compute: auto, cpu, cuda, cuda:N or mps.", "device", "Run", metavar="NAME")
+    dtype: str = _option("float32", "Number format of weights and steps.", "choice", "Run", choices=("float32", "float64"))
+
+    @classmethod
+    def of(cls, **values: Any) -> "Config":
+        """Return the configuration with ``values`` in place of defaults, each checked and converted.
+
+        Strings are read as on the command line, so ``hidden_units="256,128"`` equals ``hidden_units=(256, 128)``.
+
+        Raises:
+            ConfigError: an unknown option, a value of the wrong type or out of bounds, an unknown name.
+        """
+        checked = {}
+        for name, value in values.items():
+            checked[name] = check_value(name, value)
+        config = cls(**checked)
+        units = config.hidden_units
+        if isinstance(config.activation, tuple) and units is not None and len(config.activation) != len(units):
+            raise ConfigError(
+                f"activation names {len(config.activation)} functions for {len(units)} hidden layers; "
+                "give one for all, or one for each layer."
+            )
+        return config
+
+    def replace(self, **values: Any) -> "Config":
+        """Return a copy with other values, checked as in ``of``."""
+        return Config.of(**{**self.as_dict(), **values})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all values by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all values by name, as JSON knows them; a holdout that is data in memory becomes a description."""
+        return {name: _plain(value) for name, value in self.as_dict().items()}
+
+
+_DEFAULTS = Config()
+
+
+def options() -> dict[str, Option]:
+    """Return what is known of each option, by name, in the order of the fields."""
+    return {f.name: f.metadata["option"] for f in fields(Config)}
+
+
+def default(name: str) -> Any:
+    """Return the default of the option ``name``."""
+    return getattr(_DEFAULTS, name)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read options from a TOML file of ``name = value`` lines.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{str(path)!r} is not TOML: {error}.") from None
+
+
+def to_toml(config: Config) -> str:
+    """Return ``config`` as TOML that ``read_toml`` reads back; options that are chosen from the data stay comments."""
+    lines = []
+    for name, value in config.as_json().items():
+        lines.append(f"# {options()[name].help}")
+        lines.append(f"# {name} = (chosen from the data)" if value is None else f"{name} = {_toml_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def check_value(name: str, value: Any) -> Any:
+    """Return ``value`` for the option ``name``, converted to its type.
+
+    Raises:
+        ConfigError: as in ``Config.of``.
+    """
+    known = options()
+    if name not in known:
+        raise ConfigError(
+            f"unknown option {name!r}.{did_you_mean(name, known)} "
+            "`lamina train --print-config` lists every option with its meaning."
+        )
+    option = known[name]
+    if value is None or (isinstance(value, str) and value.strip().lower() == "auto" and default(name) is None):
+        if default(name) is None:
+            return None
+        raise ConfigError(f"{name} cannot be None; leave it out for its default, {default(name)!r}.")
+    try:
+        checked = _PARSERS[option.parse](name, value, option)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{name} = {value!r} is not {_EXPECTED[option.parse]}.") from None
+    return checked
+
+
+# -- one parser for each sort of value ----------------------------------------------------------------------------------
+
+
+def _number(name: str, value: Any, option: Option, kind: type) -> Any:
+    if isinstance(value, bool):
+        raise TypeError
+    number = kind(value)
+    if kind is int and not isinstance(value, str) and number != value:
+        raise ValueError
+    if not math.isfinite(number):
+        raise ValueError
+    bounds = [
+        (option.low, lambda: number >= option.low, "at least"),
+        (option.above, lambda: number > option.above, "above"),
+        (option.high, lambda: number <= option.high, "at most"),
+        (option.below, lambda: number < option.below, "below"),
+    ]
+    for bound, holds, words in bounds:
+        if bound is not None and not holds():
+            raise ConfigError(f"{name} = {value!r} is out of bounds: it must be {words} {kind(bound)}.")
+    return number
+
+
+def _int(name: str, value: Any, option: Option) -> int:
+    return int(_number(name, value, option, int))
+
+
+def _float(name: str, value: Any, option: Option) -> float:
+    return float(_number(name, value, option, float))
+
+
+def _bool(name: str, value: Any, option: Option) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
+
+
+def _name(name: str, value: Any, option: Option) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
+
+
+def _names(name: str, value: Any, option: Option) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    return tuple(_name(name, each, option) for each in names)
+
+
+def _choice(name: str, value: Any, option: Option) -> str:
+    if isinstance(value, str) and value in option.choices:
+        return value
+    if option.registry is not None:
+        try:
+            return _registry(option.registry)[value].name
+        except ConfigError as error:
+            extra = f" {name} also takes {', '.join(option.choices)}." if option.choices else ""
+            raise ConfigError(f"{error}{extra}") from None
+    hint = did_you_mean(str(value), option.choices)
+    raise ConfigError(f"{name} = {value!r} is not known.{hint} Known: {', '.join(option.choices)}.")
+
+
+def _activation(name: str, value: Any, option: Option) -> str | tuple[str, ...]:
+    registry = _registry(option.registry or "")
+    if isinstance(value, str) and "," not in value:
+        return registry[value].name
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
+    return tuple(registry[each].name for each in names)
+
+
+def _units(name: str, value: Any, option: Option) -> tuple[int, ...]:
+    if isinstance(value, str):
+        text = value.strip().strip("()[]").strip()
+        parts: list[Any] = [] if text in ("", "none") else [part for part in text.split(",") if part.strip()]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        parts = [value]
+    else:
+        parts = list(value)
+    units = tuple(_int(name, part, Option(option.help, "int", option.group)) for part in parts)
+    if any(n < 1 for n in units):
+        raise ConfigError(f"hidden_units = {units!r}: every hidden layer needs at least 1 unit; use () for no hidden layer.")
+    return units
+
+
+def _kinds(name: str, value: Any, option: Option) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        parts = [value] if isinstance(value, str) else list(value)
+        value = dict(part.rsplit("=", 1) for part in parts)
+    for column, kind in value.items():
+        if kind not in COLUMN_KINDS:
+            raise ConfigError(
+                f"kind of column {column!r} = {kind!r} is not known.{did_you_mean(str(kind), COLUMN_KINDS)} "
+                f"Known: {', '.join(COLUMN_KINDS)}."
+            )
+    return {str(column): kind for column, kind in value.items()}
+
+
+def _class_weight(name: str, value: Any, option: Option) -> str | dict[str, float]:
+    if value == "balanced":
+        return "balanced"
+    if isinstance(value, str):
+        value = dict(part.rsplit("=", 1) for part in value.split(","))
+    weights = {str(key): float(weight) for key, weight in dict(value).items()}
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()):
+        raise ConfigError(f"class_weight = {value!r}: weights are finite numbers of at least 0.")
+    return weights
+
+
+def _holdout(name: str, value: Any, option: Option) -> Any:
+    if isinstance(value, bool):
+        raise TypeError
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, int | float):
+        if not 0 <= value < 1:
+            raise ConfigError(f"{name} = {value!r} is out of bounds: a fraction is at least 0 and below 1.")
+        return float(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _device(name: str, value: Any, option: Option) -> str:
+    text = str(value)
+    kind, _, index = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise ConfigError(f"device = {text!r} is not known; use auto, cpu, cuda, cuda:N or mps.")
+    return text
+
+
+_PARSERS = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "name": _name,
+    "names": _names,
+    "choice": _choice,
+    "activation": _activation,
+    "units": _units,
+    "kinds": _kinds,
+    "class_weight": _class_weight,
+    "holdout": _holdout,
+    "device": _device,
+}
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "name": "a column's name",
+    "names": "a column's name or several",
+    "choice": "a known name",
+    "activation": "an activation's name, or one for each hidden layer",
+    "units": "a sequence of whole numbers such as 256,128",
+    "kinds": "COLUMN=number or COLUMN=category",
+    "class_weight": "`balanced` or CLASS=WEIGHT,...",
+    "holdout": "a fraction, a file or data",
+    "device": "a device",
+}
+
+
+def _registry(path: str) -> Registry[Any]:
+    module, name = path.split(":")
+    registry: Registry[Any] = getattr(importlib.import_module(module), name)
+    return registry
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return f"({type(value).__name__} in memory)"
+
+
+def _toml_value(value: Any) -> str:
+    import json
+
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,254 @@
+"""Columns to the arrays that a network takes, fitted on training rows only.
+
+Numbers leave standardised (mean 0, standard deviation 1) with missing ones at the median and a flag beside them;
+categories leave as codes; images leave as they are, uint8 included. What is wide, such as the pieces of the
+piecewise-linear encoding or one-hot columns, is made by the network from these, a minibatch at a time.
+
+A row of weight 2 counts as the row twice in every statistic here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.data.schema import Schema
+from lamina.data.table import Array, Column, Table
+
+RARE = 0  # the code of levels that are rare in training or were not there
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class NumberCode:
+    """Standardisation of one number column: (x - mean) / scale, ``median`` where missing.
+
+    ``edges`` are the bounds of the piecewise-linear encoding's bins, in standardised units and ascending; empty for
+    standard scaling. ``flag``: whether missing values get a column of their own.
+    """
+
+    name: str
+    mean: float
+    scale: float
+    median: float
+    flag: bool
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class CategoryCode:
+    """Codes of one category column: level i has code i + 1; ``None`` stands for a missing value; 0 is ``RARE``."""
+
+    name: str
+    levels: tuple[str | None, ...]
+    one_hot: bool
+    has_rare: bool
+
+    @property
+    def n_codes(self) -> int:
+        return len(self.levels) + 1
+
+
+@dataclass(frozen=True)
+class ImageCode:
+    """One image column: its shape, and mean and standard deviation of its pixels in training."""
+
+    name: str
+    shape: tuple[int, ...]
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Everything learned from the training rows' features."""
+
+    numbers: tuple[NumberCode, ...]
+    categories: tuple[CategoryCode, ...]
+    images: tuple[ImageCode, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        schema: Schema,
+        table: Table,
+        weights: Array | None = None,
+        *,
+        numeric: str = "piecewise_linear",
+        bins: int = 48,
+        one_hot_levels: int = 8,
+        min_level_rows: int = 4,
+    ) -> "Encoder":
+        """Return the encoder of training rows.
+
+        Args:
+            schema: of the training data.
+            table: the training rows, as ``schema.check`` returns them.
+            weights: (n,), all above 0, or ``None``.
+            numeric: ``piecewise_linear`` (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2, eq. 1) or ``standard``.
+            bins: pieces at most, between quantiles.
+            one_hot_levels: categories of up to so many levels are one-hot.
+            min_level_rows: levels of less weight are ``RARE``.
+        """
+        numbers, categories, images = [], [], []
+        for column in schema.features:
+            values = table[column.name]
+            if column.kind == "number":
+                numbers.append(_fit_number(column.name, values, weights, bins if numeric == "piecewise_linear" else 0))
+            elif column.kind == "category":
+                categories.append(_fit_category(column.name, values, weights, one_hot_levels, min_level_rows))
+            else:
+                images.append(_fit_image(column.name, values, weights))
+        return cls(tuple(numbers), tuple(categories), tuple(images))
+
+    def transform(self, table: Table, dtype: str = "float32") -> Arrays:
+        """Return the arrays of the rows of ``table``.
+
+        Args:
+            table: rows, as ``schema.check`` returns them.
+            dtype: of the numbers.
+
+        Returns:
+            ``numbers`` (n, d) and ``flags`` (n, m), of ``dtype``; ``codes`` (n, c) int32; ``pixels`` (n, p), of the
+            images' own dtype. Those that would be empty are left out.
+        """
+        arrays: Arrays = {}
+        if self.numbers:
+            numbers = np.empty((table.n_rows, len(self.numbers)), dtype=dtype)
+            flags = np.empty((table.n_rows, sum(code.flag for code in self.numbers)), dtype=dtype)
+            n_flags = 0
+            for i, code in enumerate(self.numbers):
+                values = np.asarray(table[code.name].values, dtype=np.float64)
+                missing = np.isnan(values)
+                # In float64 first: float32 has no digits left for 1.7e9 seconds a few minutes apart.
+                numbers[:, i] = _clipped((np.where(missing, code.median, values) - code.mean) / code.scale)
+                if code.flag:
+                    flags[:, n_flags] = missing
+                    n_flags += 1
+            arrays["numbers"] = numbers
+            if n_flags:
+                arrays["flags"] = flags
+        if self.categories:
+            codes = [_codes(code, table[code.name]) for code in self.categories]
+            arrays["codes"] = np.stack(codes, axis=1)
+        if self.images:
+            flat = [table[code.name].values.reshape(table.n_rows, -1) for code in self.images]
+            arrays["pixels"] = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+        return arrays
+
+    def unseen(self, table: Table) -> list[str]:
+        """Return one sentence for each category column of ``table`` with levels that training never saw."""
+        notes = []
+        for code in self.categories:
+            column = table[code.name]
+            if code.has_rare:
+                continue  # what is rare here and what is new cannot be told apart
+            new = (_codes(code, column) == RARE) & ~column.is_missing()
+            if new.any():
+                example = column.cell(int(new.argmax()))
+                notes.append(
+                    f"column {code.name!r}: {int(new.sum())} rows hold a category that was not there in training, "
+                    f"such as {example!r}; it counts as `rare`"
+                )
+        return notes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data that ``from_json`` reads back."""
+        return {key: [asdict(code) for code in getattr(self, key)] for key in ("numbers", "categories", "images")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Encoder":
+        """Return the encoder that ``as_json`` described."""
+        return cls(
+            tuple(NumberCode(**{**code, "edges": tuple(code["edges"])}) for code in data["numbers"]),
+            tuple(CategoryCode(**{**code, "levels": tuple(code["levels"])}) for code in data["categories"]),
+            tuple(ImageCode(**{**code, "shape": tuple(code["shape"])}) for code in data["images"]),
+        )
+
+
+def weighted_mean_and_deviation(values: Array, weights: Array | None) -> tuple[float, float]:
+    """Return mean and standard deviation (divisor n) of ``values`` (n,); a deviation of 0 becomes 1.
+
+    Safe for values up to 1e300: they are divided by the largest first, so that no square overflows.
+    """
+    largest = float(np.abs(values).max(initial=0.0)) or 1.0
+    scaled = values / largest
+    mean = float(np.average(scaled, weights=weights))
+    deviation = float(np.sqrt(np.average((scaled - mean) ** 2, weights=weights)))
+    # A column that is constant up to rounding would be blown up to noise of size 1.
+    if deviation <= 1e-12 * max(abs(mean), 1e-300):
+        return mean * largest, 1.0
+    return mean * largest, deviation * largest
+
+
+def weighted_quantiles(values: Array, probabilities: Array, weights: Array | None) -> Array:
+    """Return quantiles of ``values`` (n,); each is one of them, and a weight of 2 is the value twice."""
+    if weights is None:
+        return np.asarray(np.quantile(values, probabilities, method="inverted_cdf"))
+    return np.asarray(np.quantile(values, probabilities, weights=weights, method="inverted_cdf"))
+
+
+def _fit_number(name: str, column: Column, weights: Array | None, bins: int) -> NumberCode:
+    values = np.asarray(column.values, dtype=np.float64)
+    missing = np.isnan(values)
+    present = values[~missing]
+    if not len(present):  # every value among the training rows is missing, though others were not
+        return NumberCode(name, 0.0, 1.0, 0.0, True, (0.0, 1.0) if bins else ())
+    present_weights = None if weights is None else weights[~missing]
+    mean, scale = weighted_mean_and_deviation(present, present_weights)
+    median = float(weighted_quantiles(present, np.array([0.5]), present_weights)[0])
+    edges: tuple[float, ...] = ()
+    if bins:
+        quantiles = weighted_quantiles(present, np.linspace(0, 1, bins + 1), present_weights)
+        # Rounded to float32, the network's own precision, before they are made distinct: a bin of width 0 divides by 0.
+        distinct = np.unique(_clipped((quantiles - mean) / scale).astype(np.float32)).tolist()
+        edges = tuple(distinct) if len(distinct) > 1 else (distinct[0], distinct[0] + 1.0)
+    return NumberCode(name, mean, scale, median, bool(missing.any()), edges)
+
+
+def _clipped(standardised: Array) -> Array:
+    # Far beyond any training value, and still a float32 whose square is finite.
+    return np.clip(standardised, -1e9, 1e9)
+
+
+def _fit_category(
+    name: str, column: Column, weights: Array | None, one_hot_levels: int, min_level_rows: int
+) -> CategoryCode:
+    # Code -1, missing, is counted in the last place.
+    counts = np.bincount(np.where(column.values < 0, len(column.levels), column.values), weights, len(column.levels) + 1)
+    frequent = [(level, count) for level, count in zip((*column.levels, None), counts, strict=True) if count > 0]
+    kept = [level for level, count in frequent if count >= min_level_rows]
+    if len(kept) < 2:  # a handful of rows: everything would be rare
+        kept = [level for level, _ in frequent]
+    levels = tuple(sorted(kept, key=lambda level: (level is None, level or "")))
+    return CategoryCode(name, levels, one_hot=len(levels) <= one_hot_levels, has_rare=len(kept) < len(frequent))
+
+
+def _codes(code: CategoryCode, column: Column) -> NDArray[np.int32]:
+    known = {level: i for i, level in enumerate(code.levels, start=1)}
+    by_level = [known.get(level, known.get(_other_spelling(level), RARE)) for level in column.levels]
+    table = np.array([*by_level, known.get(None, RARE)], dtype=np.int32)
+    return table[column.values]
+
+
+def _other_spelling(level: str) -> str:
+    """The same value as another source writes it: true for True, 3 for 3.0."""
+    if level.casefold() in ("true", "false"):
+        return level.capitalize() if level.islower() else level.lower()
+    return level.removesuffix(".0")
+
+
+def _fit_image(name: str, column: Column, weights: Array | None) -> ImageCode:
+    values = column.values.reshape(len(column), -1)
+    # In blocks: a float copy of all images at once would take eight times their memory.
+    total = np.zeros(3)
+    for start in range(0, len(values), 4096):
+        block = values[start : start + 4096].astype(np.float64)
+        w = np.ones(len(block)) if weights is None else weights[start : start + 4096]
+        total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ (block**2).sum(axis=1)]
+    mean = total[1] / total[0]
+    deviation = float(np.sqrt(max(total[2] / total[0] - mean**2, 0.0)))
+    return ImageCode(name, column.values.shape[1:], float(mean), deviation or 1.0)

@@ -1,0 +1,279 @@
+"""What each column means to a model: its kind and its role, inferred once, shown, stored, and checked on new data."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from lamina.data.table import Column, Table
+from lamina.data.target import Target
+from lamina.data.text_values import as_number
+from lamina.errors import DataError, SchemaError, did_you_mean, shortened
+
+Kind = Literal["number", "category", "image", "constant", "identifier", "text", "datetime"]
+Role = Literal["feature", "target", "weight", "group", "time", "left out"]
+
+# Thresholds of the inference; each decision can be overruled with kind= and drop=.
+_FEW_ROWS = 20  # below this, nearly distinct values say nothing
+_IDENTIFIER_SHARE = 0.9
+_TEXT_SHARE = 0.5
+_TEXT_WORDS = 4.0
+_TEXT_LENGTH = 60.0
+_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|rowid|row_?number|index)$|^unnamed_\d+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """One column: ``kind`` says what its values are, ``role`` what the model does with them, ``reason`` why."""
+
+    name: str
+    kind: Kind
+    role: Role
+    reason: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of the training data, in their order.
+
+    Attributes:
+        columns: every column that was there.
+        target: name, task and classes of the target.
+        named: whether names were given; without them columns are known by position.
+    """
+
+    columns: tuple[ColumnSchema, ...]
+    target: Target
+    named: bool = True
+
+    @property
+    def features(self) -> tuple[ColumnSchema, ...]:
+        """The columns that the network sees."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def category_names(self) -> frozenset[str]:
+        """Columns, the target's classes among them, whose cells are text whatever they look like."""
+        names = {column.name for column in self.features if column.kind == "category"}
+        if self.target.classes and isinstance(self.target.classes[0], str):
+            names.add(self.target.name)
+        return frozenset(names)
+
+    def notes(self) -> list[str]:
+        """Return one sentence for each column that is left out though nobody asked for it."""
+        return [
+            f"column {column.name!r} is left out: {column.reason}"
+            for column in self.columns
+            if column.role == "left out" and column.reason != "dropped"
+        ]
+
+    @classmethod
+    def infer(
+        cls,
+        table: Table,
+        target: str | None = None,
+        *,
+        task: str = "auto",
+        kind: Mapping[str, str] | None = None,
+        drop: Sequence[str] = (),
+        weight: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
+    ) -> "Schema":
+        """Return the schema of training data.
+
+        Args:
+            table: the training data with its target.
+            target: the target's name; ``None``: the one that the source names.
+            task: ``auto``, ``classification`` or ``regression``.
+            kind: column -> ``number`` or ``category``, overruling the inference.
+            drop: columns to leave out.
+            weight, group, time: columns with a role of their own; they are no features.
+
+        Raises:
+            DataError: no such column, no usable target, no feature left.
+        """
+        target = target or table.target
+        if target is None:
+            raise DataError(f"say which column is the target (--target, target=). Columns: {shortened(table.columns)}.")
+        kind = dict(kind or {})
+        roles: dict[str, Role] = {target: "target"}
+        for name, role in ((weight, "weight"), (group, "group"), (time, "time")):
+            if name is not None:
+                if roles.get(name) == "target":
+                    raise DataError(f"column {name!r} cannot be both the target and the {role}.")
+                roles[name] = role  # type: ignore[assignment]
+        for name in (*roles, *kind, *drop):
+            table[name]  # raises where there is none
+        if target in drop:
+            raise DataError(f"column {target!r} is the target and cannot be dropped.")
+        columns = []
+        for name, column in table.columns.items():
+            role = roles.get(name, "feature")
+            if name in drop:
+                columns.append(ColumnSchema(name, "constant", "left out", "dropped"))
+            elif role != "feature":
+                columns.append(ColumnSchema(name, _plain_kind(column), role))
+            else:
+                columns.append(_feature(name, column, kind.get(name)))
+        schema = cls(tuple(columns), Target.infer(table[target], target, task, table.source), table.named)
+        if not schema.features:
+            reasons = "; ".join(schema.notes()) or "there is no other column than the target"
+            raise DataError(f"{table.source} has no column to learn from: {reasons}.")
+        return schema
+
+    def check(self, table: Table) -> tuple[Table, list[str]]:
+        """Return the feature columns of ``table`` as this schema knows them, and notes about what was ignored.
+
+        Columns may be in any order; further ones are ignored. Number columns come back as numbers, categories as text.
+
+        Raises:
+            SchemaError: columns are missing, or hold text where numbers were, or images of another size.
+            DataError: an infinite value.
+        """
+        table = self._positions_to_names(table)
+        missing = [column.name for column in self.features if column.name not in table]
+        if missing:
+            raise SchemaError(self._missing_message(missing, table))
+        columns = {column.name: _fitted(column, table[column.name], table) for column in self.features}
+        known = {column.name for column in self.columns}
+        extra = [name for name in table.columns if name not in known]
+        notes = [f"{table.source}: ignored the columns that the model does not know: {shortened(extra)}"] if extra else []
+        return Table(columns, table.n_rows, table.source, first_row=table.first_row), notes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data that ``from_json`` reads back."""
+        return {
+            "columns": [asdict(column) for column in self.columns],
+            "target": self.target.as_json(),
+            "named": self.named,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Schema":
+        """Return the schema that ``as_json`` described."""
+        columns = tuple(ColumnSchema(**{**column, "shape": tuple(column["shape"])}) for column in data["columns"])
+        return cls(columns, Target.from_json(data["target"]), bool(data["named"]))
+
+    def _positions_to_names(self, table: Table) -> Table:
+        """Where the model or the data has no names, match columns by position."""
+        if table.named and self.named:
+            return table
+        inputs = [column.name for column in self.columns if column.role != "target"]
+        given = [name for name in table.columns if name != table.target]
+        if given == inputs:
+            return table
+        if len(given) != len(inputs):
+            raise SchemaError(f"{table.source} has {len(given)} columns, but the model was trained on {len(inputs)}.")
+        columns = {inputs[i]: table[name] for i, name in enumerate(given)}
+        if table.target is not None:
+            columns[table.target] = table[table.target]
+        return Table(columns, table.n_rows, table.source, table.target, first_row=table.first_row)
+
+    def _missing_message(self, missing: list[str], table: Table) -> str:
+        known = {column.name for column in self.columns}
+        extra = [name for name in table.columns if name not in known]
+        hints = "".join(did_you_mean(name, extra).replace("Did you mean", f"Is {name!r} called") for name in missing)
+        plural = "columns" if len(missing) > 1 else "column"
+        return f"{table.source} lacks the {plural} {shortened([repr(name) for name in missing])}.{hints}"
+
+
+def _plain_kind(column: Column) -> Kind:
+    by_type: dict[str, Kind] = {"number": "number", "datetime": "datetime", "image": "image"}
+    return by_type.get(column.type, "category")
+
+
+def _feature(name: str, column: Column, forced: str | None) -> ColumnSchema:
+    if forced is not None:
+        return ColumnSchema(name, forced, "feature", "as told")  # type: ignore[arg-type]
+    if column.type == "image":
+        return ColumnSchema(name, "image", "feature", shape=column.values.shape[1:])
+    if column.type == "datetime":
+        return ColumnSchema(name, "datetime", "left out", "dates and times are not read as features yet")
+    missing = column.is_missing()
+    if missing.all():
+        return ColumnSchema(name, "constant", "left out", "every value is missing")
+    if column.type == "number":
+        return _number_feature(name, column.values, bool(missing.any()))
+    return _text_feature(name, column, missing)
+
+
+def _number_feature(name: str, values: np.ndarray, any_missing: bool) -> ColumnSchema:
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low == high and not any_missing:
+        return ColumnSchema(name, "constant", "left out", f"every value is {low:g}")
+    if not any_missing and len(values) >= _FEW_ROWS and _is_row_number(name, values, low, high):
+        return ColumnSchema(name, "identifier", "left out", _identifier_reason(name, "number"))
+    return ColumnSchema(name, "number", "feature")
+
+
+def _is_row_number(name: str, values: np.ndarray, low: float, high: float) -> bool:
+    consecutive = high - low == len(values) - 1
+    if not (consecutive or _ID_NAME.search(name)) or not np.isfinite(values).all():
+        return False
+    return bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
+
+
+def _text_feature(name: str, column: Column, missing: np.ndarray) -> ColumnSchema:
+    present = column.values[~missing]
+    used = np.unique(present)
+    levels = [column.levels[code] for code in used]
+    if len(levels) == 1 and not missing.any():
+        return ColumnSchema(name, "constant", "left out", f"every value is {levels[0]!r}")
+    share = len(levels) / len(present)
+    words = float(np.mean([level.count(" ") + 1 for level in levels]))
+    length = float(np.mean([len(level) for level in levels]))
+    if len(present) >= _FEW_ROWS and share > _TEXT_SHARE and (words >= _TEXT_WORDS or length >= _TEXT_LENGTH):
+        reason = f"free text of {words:.0f} words on average; --kind {name}=category keeps it"
+        return ColumnSchema(name, "text", "left out", reason)
+    if len(present) >= _FEW_ROWS and share > _IDENTIFIER_SHARE:
+        return ColumnSchema(name, "identifier", "left out", _identifier_reason(name, "category"))
+    return ColumnSchema(name, "category", "feature")
+
+
+def _identifier_reason(name: str, kind: str) -> str:
+    return f"nearly every row has its own value, as in an identifier; --kind {name}={kind} keeps it"
+
+
+def _fitted(expected: ColumnSchema, column: Column, table: Table) -> Column:
+    """Return ``column`` as the kind that ``expected`` has."""
+    if expected.kind == "image":
+        if column.type != "image" or column.values.shape[1:] != expected.shape:
+            found = column.values.shape[1:] if column.type == "image" else column.type
+            raise SchemaError(f"{table.source}, column {expected.name!r}: expected images {expected.shape}, got {found}.")
+        return column
+    if column.type == "image":
+        raise SchemaError(f"{table.source}, column {expected.name!r}: expected a {expected.kind}, got images.")
+    if expected.kind == "category":
+        return column.as_text()
+    numbers = _as_numbers(expected, column, table)
+    infinite = np.isinf(numbers.values) if np.issubdtype(numbers.values.dtype, np.floating) else np.zeros(0, bool)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise DataError(
+            f"{table.source}, column {expected.name!r}, row {table.first_row + row}: the value is infinite; "
+            "replace it by a number, or leave it empty for a missing value."
+        )
+    return numbers
+
+
+def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
+    if column.type == "number":
+        return column
+    if column.type == "datetime":
+        raise SchemaError(f"{table.source}, column {expected.name!r}: expected numbers, got dates.")
+    if column.type == "boolean":
+        return Column("number", np.where(column.values < 0, np.nan, column.values.astype(np.float64)))
+    by_level = [as_number(level) for level in column.levels]
+    for code, number in enumerate(by_level):
+        rows = np.flatnonzero(column.values == code) if number is None else ()
+        if len(rows):
+            raise SchemaError(
+                f"{table.source}, column {expected.name!r}, row {table.first_row + int(rows[0])}: "
+                f"{column.levels[code]!r} is not a number; correct it, or leave it empty for a missing value."
+            )
+    numbers = np.array([np.nan if number is None else number for number in by_level] + [np.nan])
+    return Column("number", numbers[column.values])

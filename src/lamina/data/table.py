@@ -1,0 +1,149 @@
+"""A table of named, typed columns: what files, data frames and arrays become, and the same from there on.
+
+NumPy inside, no torch. A column keeps what its source knew of it; what the column *means* to a model (its kind) is
+decided by ``lamina.data.schema``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.errors import DataError, did_you_mean, shortened
+
+Array = NDArray[Any]
+ColumnType = Literal["number", "text", "boolean", "datetime", "image"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of one column.
+
+    Attributes:
+        type: how ``values`` is to be read.
+        values: for ``number`` (n,) of any integer or float dtype, NaN where missing; for ``text`` and ``boolean`` (n,)
+            int32 codes into ``levels``, -1 where missing; for ``datetime`` (n,) float64 seconds since 1970, NaN where
+            missing; for ``image`` (n, height, width) of uint8 or float.
+        levels: the distinct texts, for ``text`` and ``boolean``.
+    """
+
+    type: ColumnType
+    values: Array
+    levels: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, index: Array) -> "Column":
+        """Return the rows at ``index``, positions or a boolean mask."""
+        return replace(self, values=self.values[index])
+
+    def is_missing(self) -> Array:
+        """Return a boolean mask (n,) of the missing values."""
+        if self.type in ("text", "boolean"):
+            return self.values < 0
+        if self.type == "image" or not np.issubdtype(self.values.dtype, np.floating):
+            return np.zeros(len(self.values), dtype=bool)
+        return np.isnan(self.values)
+
+    def as_text(self) -> "Column":
+        """Return this column as text: numbers in their shortest form, whole ones without a point (3.0 is ``"3"``)."""
+        if self.type in ("text", "boolean"):
+            return self
+        if self.type == "image":
+            raise DataError("an image column cannot be read as text.")
+        missing = self.is_missing()
+        distinct, codes = np.unique(self.values[~missing], return_inverse=True)
+        all_codes = np.full(len(self.values), -1, dtype=np.int32)
+        all_codes[~missing] = codes
+        return Column("text", all_codes, tuple(number_text(value) for value in distinct))
+
+    def cell(self, row: int) -> str:
+        """Return the value at ``row`` as text, ``""`` where it is missing."""
+        if self.type in ("text", "boolean"):
+            code = int(self.values[row])
+            return "" if code < 0 else self.levels[code]
+        value = self.values[row]
+        return "" if np.isnan(value) else number_text(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of equal length.
+
+    Attributes:
+        columns: by name, in the order of the source.
+        n_rows: number of rows.
+        source: where it came from, for messages.
+        target: the column that the source itself names as the target, if it does.
+        named: whether the columns' names mean something; those of a bare array (x0, x1, ...) are only positions.
+        first_row: number of the first row in the source, counted from 1, where this is a chunk of it.
+    """
+
+    columns: Mapping[str, Column]
+    n_rows: int
+    source: str = "the data"
+    target: str | None = None
+    named: bool = True
+    first_row: int = 1
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns.items():
+            if len(column) != self.n_rows:
+                raise DataError(f"{self.source}: column {name!r} has {len(column)} rows, expected {self.n_rows}.")
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column called ``name``.
+
+        Raises:
+            DataError: there is none; the message names the closest one.
+        """
+        if name not in self.columns:
+            raise DataError(
+                f"{self.source} has no column {name!r}.{did_you_mean(name, self.columns)} "
+                f"Columns: {shortened(self.columns)}."
+            )
+        return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def rows(self, index: Array) -> "Table":
+        """Return the rows at ``index``, positions or a boolean mask."""
+        columns = {name: column.rows(index) for name, column in self.columns.items()}
+        n_rows = int(index.sum()) if index.dtype == bool else len(index)
+        return replace(self, columns=columns, n_rows=n_rows)
+
+    def without(self, names: Sequence[str]) -> "Table":
+        """Return the table without the columns ``names``."""
+        kept = {name: column for name, column in self.columns.items() if name not in names}
+        return replace(self, columns=kept)
+
+    def with_column(self, name: str, column: Column) -> "Table":
+        """Return the table with one more column, which becomes the target.
+
+        Raises:
+            DataError: the name is taken.
+        """
+        if name in self.columns:
+            raise DataError(f"{self.source} has a column {name!r} already; rename the target or leave the column out.")
+        return replace(self, columns={**self.columns, name: column}, target=name)
+
+
+def number_text(value: Any) -> str:
+    """Return a number in its shortest text; a whole one without a point."""
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def text_column(values: Sequence[str | None]) -> Column:
+    """Return a text column of ``values``; ``None`` is missing. Levels are in order of their first row."""
+    levels: dict[str, int] = {}
+    codes = np.fromiter(
+        (-1 if value is None else levels.setdefault(value, len(levels)) for value in values),
+        dtype=np.int32,
+        count=len(values),
+    )
+    return Column("text", codes, tuple(levels))

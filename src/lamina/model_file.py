@@ -1,0 +1,181 @@
+"""A model folder on disk, to and from plain state: ``model.json`` and ``weights-<sha256>.safetensors``.
+
+The weights are written first under a name that holds their SHA-256; ``model.json``, which names them and holds its own
+checksum, is replaced last. A reader sees the old model or the new one, and a byte that changed is noticed. Nothing is
+ever unpickled.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.errors import ModelFileError
+
+FORMAT = "lamina-model"
+FORMAT_VERSION = 1
+DOCUMENT = "model.json"
+_WEIGHTS = re.compile(r"weights-[0-9a-f]{64}\.safetensors")
+
+Document = dict[str, Any]
+Tensors = dict[str, NDArray[Any]]
+
+
+def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a model folder, whole or not at all; a model that was there is replaced at the very end.
+
+    Args:
+        folder: made if need be; one that holds anything else than a model is refused.
+        document: JSON-able state.
+        tensors: arrays by name.
+
+    Raises:
+        ModelFileError: the folder holds something else, or the disk is full or not writable.
+    """
+    from safetensors.numpy import save
+
+    path = Path(folder)
+    check_writable(path)
+    weights = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    weights_name = f"weights-{digest}.safetensors"
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **document,
+        "files": {"weights": {"name": weights_name, "sha256": digest}},
+    }
+    content["checksum"] = _checksum(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    created = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path / weights_name, weights)
+        _write_atomically(path / DOCUMENT, text.encode())
+    except OSError as error:
+        with contextlib.suppress(OSError):  # a folder that was made for nothing
+            if created and not (path / DOCUMENT).exists():
+                (path / weights_name).unlink(missing_ok=True)
+                path.rmdir()
+        raise ModelFileError(
+            f"cannot write the model folder {str(path)!r}: {error.strerror or error}. "
+            "Free some space or choose another folder; a model that was there is intact."
+        ) from None
+    for old in path.iterdir():
+        if _WEIGHTS.fullmatch(old.name) and old.name != weights_name:
+            with contextlib.suppress(OSError):
+                old.unlink()
+    return path
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a path that holds something else than a model, before any work is done for it.
+
+    Raises:
+        ModelFileError: it is a file, or a folder with other contents.
+    """
+    path = Path(folder)
+    if path.is_file():
+        raise ModelFileError(f"{str(path)!r} is a file; a model is a folder, so choose another name.")
+    if path.is_dir() and any(path.iterdir()) and not (path / DOCUMENT).exists():
+        raise ModelFileError(f"the folder {str(path)!r} holds other things than a model; choose another one.")
+
+
+def read_folder(folder: str | Path) -> tuple[Document, Tensors]:
+    """Return the document and the arrays of a model folder.
+
+    Raises:
+        ModelFileError: no folder, no model in it, a newer format, or contents other than those that were written.
+    """
+    path = Path(folder)
+    if not path.exists():
+        raise ModelFileError(f"there is no model folder {str(path)!r}; check the path.")
+    content = _read_document(path)
+    try:
+        weights = (path / content["files"]["weights"]["name"]).read_bytes()
+    except FileNotFoundError:
+        # The model may have been replaced between the two reads.
+        content = _read_document(path)
+        weights = _read_weights(path, content)
+    digest = hashlib.sha256(weights).hexdigest()
+    if digest != content["files"]["weights"]["sha256"]:
+        raise ModelFileError(f"the weights in {str(path)!r} are damaged: their SHA-256 is not that in {DOCUMENT}.")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return content, dict(load(weights))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelFileError(f"the weights in {str(path)!r} are not safetensors: {error}.") from None
+
+
+def _read_document(path: Path) -> Document:
+    file = path / DOCUMENT
+    try:
+        content = json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelFileError(f"{str(path)!r} is not a model folder: it has no {DOCUMENT}.") from None
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{str(file)!r} is damaged: it is not JSON. Train or copy the model again.") from None
+    except OSError as error:
+        raise ModelFileError(f"cannot read {str(file)!r}: {error.strerror}.") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelFileError(f"{str(file)!r} was not written by Lamina.")
+    version = content.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{str(path)!r} has the format version {version}, newer than {FORMAT_VERSION}, the newest known here; "
+            "upgrade: pip install --upgrade lamina."
+        )
+    checksum = content.pop("checksum", None)
+    if checksum != _checksum(content):
+        raise ModelFileError(f"{str(file)!r} is damaged: its checksum does not fit. Train or copy the model again.")
+    name = content["files"]["weights"]["name"]
+    if not _WEIGHTS.fullmatch(name):
+        raise ModelFileError(f"{str(file)!r} names {name!r} as its weights, which is no weights file.")
+    return content
+
+
+def _read_weights(path: Path, content: Document) -> bytes:
+    try:
+        return (path / content["files"]["weights"]["name"]).read_bytes()
+    except OSError:
+        raise ModelFileError(f"{str(path)!r} is cut short: its weights file is missing.") from None
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep others from reading a shared model
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # Windows cannot open a folder, and renames durably by itself
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,139 @@
+"""From encoded arrays to the first layer's input: piecewise-linear numbers, one-hot columns, embeddings, pixels."""
+
+import torch
+from torch import Tensor, nn
+
+from lamina.data.encoder import RARE, Encoder
+
+Inputs = dict[str, Tensor]
+
+
+class PiecewiseLinear(nn.Module):
+    """Piecewise-linear encoding of numbers (Gorishniy et al. 2022, arXiv 2203.05556, eq. 1).
+
+    A column with bin edges b_0 < ... < b_T becomes T columns, the t-th being (x - b_{t-1}) / (b_t - b_{t-1}) clipped to
+    [0, 1]. NOTE: in the paper the first bin continues below 0 and the last above 1; here both stop, so that a value far
+    outside the training range does not throw the network off.
+
+    Shapes: input (n, d), output (n, sum of the bins).
+    """
+
+    column: Tensor
+    left: Tensor
+    scale: Tensor
+
+    def __init__(self, edges: list[tuple[float, ...]], dtype: torch.dtype) -> None:
+        super().__init__()
+        column = [i for i, each in enumerate(edges) for _ in each[1:]]
+        left = torch.tensor([b for each in edges for b in each[:-1]], dtype=torch.float64)
+        right = torch.tensor([b for each in edges for b in each[1:]], dtype=torch.float64)
+        self.register_buffer("column", torch.tensor(column), persistent=False)
+        self.register_buffer("left", left.to(dtype), persistent=False)
+        self.register_buffer("scale", (1 / (right - left)).to(dtype), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Subtracted before it is scaled: x * scale - left * scale would lose every digit in a narrow bin.
+        return x.index_select(1, self.column).sub_(self.left).mul_(self.scale).clamp_(0, 1)
+
+
+class CategoryInput(nn.Module):
+    """Codes to one-hot columns (code ``RARE`` has none, it is all zeros) or to learned embeddings.
+
+    Shapes: input (n, c) int32, output (n, width).
+    """
+
+    def __init__(
+        self, n_codes: list[int], one_hot: list[bool], width: int, generator: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        hot = [i for i, is_hot in enumerate(one_hot) if is_hot]
+        self.embedded = [i for i, is_hot in enumerate(one_hot) if not is_hot]
+        self.register_buffer("hot", torch.tensor(hot, dtype=torch.long), persistent=False)
+        column = [i for i in range(len(hot)) for _ in range(1, n_codes[hot[i]])]
+        code = [c for i in hot for c in range(1, n_codes[i])]
+        self.register_buffer("column", torch.tensor(column, dtype=torch.long), persistent=False)
+        self.register_buffer("code", torch.tensor(code, dtype=torch.int32), persistent=False)
+        self.tables = nn.ParameterList()
+        for i in self.embedded:
+            table = torch.empty(n_codes[i], width, dtype=dtype).normal_(0, 1 / width**0.5, generator=generator)
+            table[RARE] = 0  # what was never seen says nothing
+            self.tables.append(nn.Parameter(table))
+        self.width = len(code) + width * len(self.embedded)
+        self.dtype = dtype
+
+    hot: Tensor
+    column: Tensor
+    code: Tensor
+
+    def forward(self, codes: Tensor) -> Tensor:
+        parts = []
+        if len(self.code):
+            spread = codes.index_select(1, self.hot).index_select(1, self.column)
+            parts.append((spread == self.code).to(self.dtype))
+        parts += [table[codes[:, i]] for i, table in zip(self.embedded, self.tables, strict=True)]
+        return torch.cat(parts, dim=1)
+
+
+class InputLayer(nn.Module):
+    """All inputs side by side: numbers, missing flags, categories, pixels.
+
+    It computes nothing that is learned but the categories' embeddings, and so is not counted as a layer.
+
+    Shapes: input as ``Encoder.transform`` returns it, output (n, ``width``).
+
+    Args:
+        encoder: what the columns are.
+        embedding_width: numbers in a category's embedding.
+        generator: source of the initial embeddings.
+        dtype: of the output.
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, embedding_width: int, generator: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.width = 0
+        self.pieces: PiecewiseLinear | None = None
+        self.categories: CategoryInput | None = None
+        edges = [code.edges for code in encoder.numbers]
+        if any(edges):
+            self.pieces = PiecewiseLinear(edges, dtype)
+            self.width += len(self.pieces.column)
+        else:
+            self.width += len(edges)
+        self.width += sum(code.flag for code in encoder.numbers)
+        if encoder.categories:
+            n_codes = [code.n_codes for code in encoder.categories]
+            one_hot = [code.one_hot for code in encoder.categories]
+            self.categories = CategoryInput(n_codes, one_hot, embedding_width, generator, dtype)
+            self.width += self.categories.width
+        pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(_size(code.shape))]
+        if pixels:
+            mean, scale = torch.tensor(pixels, dtype=torch.float64).unbind(1)
+            self.register_buffer("pixel_scale", (1 / scale).to(dtype), persistent=False)
+            self.register_buffer("pixel_shift", (-mean / scale).to(dtype), persistent=False)
+            self.width += len(pixels)
+
+    pixel_scale: Tensor
+    pixel_shift: Tensor
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        parts = []
+        if "numbers" in inputs:
+            numbers = inputs["numbers"]
+            parts.append(numbers if self.pieces is None else self.pieces(numbers))
+        if "flags" in inputs:
+            parts.append(inputs["flags"])
+        if self.categories is not None:
+            parts.append(self.categories(inputs["codes"]))
+        if "pixels" in inputs:
+            parts.append(torch.addcmul(self.pixel_shift, inputs["pixels"].to(self.dtype), self.pixel_scale))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    n = 1
+    for length in shape:
+        n *= length
+    return n

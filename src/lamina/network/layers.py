@@ -1,0 +1,104 @@
+"""The layers of a multilayer perceptron: affine map, activation, dropout, batch normalization.
+
+Inputs are minibatches X of shape (n, d), one row an example, as in H = σ(X W + b).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lamina.activations import ACTIVATIONS
+from lamina.initializers import INITIALIZERS
+
+
+class Affine(nn.Module):
+    """X W + b.
+
+    Shapes: input (n, fan_in), output (n, fan_out), ``weight`` (fan_in, fan_out), ``bias`` (fan_out,).
+
+    Args:
+        fan_in, fan_out: widths.
+        initializer: name of the rule for the initial weights; biases start at 0.
+        gain: of the activation behind the layer; see ``lamina.activations.Activation.gain``.
+        generator: source of the initial weights.
+        dtype: of weight and bias.
+    """
+
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        *,
+        initializer: str,
+        gain: float,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        weight = torch.empty(fan_in, fan_out, dtype=dtype)
+        INITIALIZERS[initializer].fill(weight, gain, generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(fan_out, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]} -> {self.weight.shape[1]}"
+
+
+class Activate(nn.Module):
+    """An activation by name, with its learned parameter where it has one.
+
+    Shapes: input and output (n, units); ``parameter`` (1,) shared by the layer, or (units,).
+    """
+
+    def __init__(self, name: str, units: int, sharing: str = "layer", dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.record = ACTIVATIONS[name]
+        learned = self.record.parameter
+        if learned is None:
+            self.register_parameter("parameter", None)
+        else:
+            n = units if sharing == "unit" else 1
+            self.parameter = nn.Parameter(torch.full((n,), learned.initial, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.parameter is None:
+            return self.record.function(x)
+        return self.record.function(x, self.parameter)
+
+    def extra_repr(self) -> str:
+        return self.record.name
+
+
+class Dropout(nn.Module):
+    """Set each unit to 0 with probability ``p`` in training and divide the others by 1 - p (Srivastava et al. 2014).
+
+    Unlike ``torch.nn.Dropout`` it draws from ``generator``, which the training loop sets, and not from torch's global
+    source: two fits in one process do not disturb each other, and a fit can be resumed.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept.div_(1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"{self.p}"
+
+
+def batch_norm(units: int, dtype: torch.dtype) -> nn.BatchNorm1d:
+    """Return batch normalization over the rows of a minibatch (Ioffe and Szegedy 2015, algorithm 1).
+
+    In training it needs at least two rows; the training loop never makes a minibatch of one for it.
+    """
+    factory: dict[str, Any] = {"dtype": dtype}
+    return nn.BatchNorm1d(units, **factory)

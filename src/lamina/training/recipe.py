@@ -1,0 +1,74 @@
+"""What is chosen from the data where the user chooses nothing: sizes, steps, rates.
+
+Small tables need small minibatches and thousands of steps; large ones need few passes.
+"""
+
+import math
+from dataclasses import replace
+
+from lamina.config import Config
+from lamina.errors import ConfigError
+from lamina.losses import LOSSES
+from lamina.training.optimizers import OPTIMIZERS
+
+MIN_HOLDOUT_ROWS = 100
+WIDE_TABLE = 128
+_TABLE_STEPS = 4000
+_IMAGE_STEPS = 4500
+
+
+def validation_fraction(n_rows: int) -> float:
+    """Share of the rows that early stopping watches: none below 100 rows, 20 %, or 10 % from 50,000 rows on."""
+    if n_rows < MIN_HOLDOUT_ROWS:
+        return 0.0
+    return 0.2 if n_rows < 50_000 else 0.1
+
+
+def numeric_encoding(config: Config, n_number_columns: int) -> str:
+    """Encoding of numbers: piecewise linear, but standard scaling in tables of very many number columns."""
+    if config.numeric != "auto":
+        return config.numeric
+    return "piecewise_linear" if n_number_columns <= WIDE_TABLE else "standard"
+
+
+def resolve(config: Config, *, n_rows: int, has_images: bool, task: str, has_validation: bool) -> Config:
+    """Return ``config`` with a value in the place of every ``None`` that the recipe chooses.
+
+    Args:
+        config: the user's options.
+        n_rows: training rows.
+        has_images: whether inputs are pixels.
+        task: ``classification`` or ``regression``.
+        has_validation: whether there are rows that early stopping can watch.
+    """
+    optimizer = OPTIMIZERS[config.optimizer]
+    hidden_units = (256, 128) if config.hidden_units is None else config.hidden_units
+    if isinstance(config.activation, tuple) and len(config.activation) != len(hidden_units):
+        config = config.replace(hidden_units=hidden_units)  # raises with the two counts
+    batch_size = config.batch_size or _batch_size(n_rows)
+    steps_per_epoch = math.ceil(n_rows / batch_size)
+    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
+    epochs = config.epochs or min(max(math.ceil(steps / steps_per_epoch), 12), 200)
+    stops_early = config.early_stopping and has_validation
+    loss = next(record.name for record in LOSSES if record.task == task) if config.loss == "auto" else config.loss
+    if LOSSES[loss].task != task:
+        raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
+    return replace(
+        config,
+        task=task,
+        hidden_units=hidden_units,
+        loss=loss,
+        dropout=(0.25 if has_images else 0.1) if config.dropout is None else config.dropout,
+        learning_rate=config.learning_rate or optimizer.learning_rate,
+        weight_decay=optimizer.weight_decay if config.weight_decay is None else config.weight_decay,
+        batch_size=batch_size,
+        epochs=epochs,
+        patience=(config.patience or max(math.ceil(epochs / 4), 8)) if stops_early else None,
+    )
+
+
+def _batch_size(n_rows: int) -> int:
+    """A power of two, about a fortieth of the rows, between 16 and 256, and 1024 from 300,000 rows on."""
+    if n_rows >= 300_000:
+        return 1024
+    return int(min(max(2 ** round(math.log2(max(n_rows, 1) / 40)), 16), 256)) if n_rows > 40 else 16
