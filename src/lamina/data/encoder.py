@@ -202,11 +202,23 @@ def _fit_number(name: str, column: Column, weights: Array | None, bins: int) -> 
     median = float(weighted_quantiles(present, np.array([0.5]), present_weights)[0])
     edges: tuple[float, ...] = ()
     if bins:
-        quantiles = weighted_quantiles(present, np.linspace(0, 1, bins + 1), present_weights)
+        quantiles = _bin_edges(present, bins, present_weights)
         # Rounded to float32, the network's own precision, before they are made distinct: a bin of width 0 divides by 0.
         distinct = np.unique(_clipped((quantiles - mean) / scale).astype(np.float32)).tolist()
         edges = tuple(distinct) if len(distinct) > 1 else (distinct[0], distinct[0] + 1.0)
     return NumberCode(name, mean, scale, median, bool(missing.any()), edges)
+
+
+def _bin_edges(values: Array, bins: int, weights: Array | None) -> Array:
+    """Return at most ``bins`` + 1 edges between which the values are spread evenly.
+
+    A value that fills more than one bin by itself (the zeros of a gain that few people have) would take its edges away
+    from all others, so no value counts more than a bin's share.
+    """
+    distinct, position = np.unique(values, return_inverse=True)
+    mass = np.bincount(position, weights, len(distinct)).astype(np.float64)
+    mass = np.minimum(mass, mass.sum() / bins)
+    return weighted_quantiles(distinct, np.linspace(0, 1, bins + 1), mass)
 
 
 def _clipped(standardised: Array) -> Array:
