@@ -141,9 +141,7 @@ class Config:
         "one_cycle", "How the learning rate changes.", "choice", "Training",
         registry="lamina.training.schedules:SCHEDULES", sklearn_name="learning_rate",
     )  # fmt: skip
-    momentum: float = _option(
-        0.9, "Momentum of sgd.", "float", "Training", low=0.0, below=1.0, sklearn_name="momentum"
-    )
+    momentum: float = _option(0.9, "Momentum of sgd.", "float", "Training", low=0.0, below=1.0, sklearn_name="momentum")
     weight_decay: float | None = _option(
         None, "Decoupled weight decay (adamw) or L2 penalty (sgd).", "float", "Training", low=0.0, sklearn_name="alpha"
     )
@@ -168,7 +166,9 @@ class Config:
         0, "Seed of the one source of randomness.", "int", "Run", low=0, high=2**63 - 1, sklearn_name="random_state"
     )
     device: str = _option("cpu", "Where to compute: auto, cpu, cuda, cuda:N or mps.", "device", "Run", metavar="NAME")
-    dtype: str = _option("float32", "Number format of weights and steps.", "choice", "Run", choices=("float32", "float64"))
+    dtype: str = _option(
+        "float32", "Number format of weights and steps.", "choice", "Run", choices=("float32", "float64")
+    )
 
     @classmethod
     def of(cls, **values: Any) -> "Config":
@@ -346,7 +346,9 @@ def _units(name: str, value: Any, option: Option) -> tuple[int, ...]:
         parts = list(value)
     units = tuple(_int(name, part, Option(option.help, "int", option.group)) for part in parts)
     if any(n < 1 for n in units):
-        raise ConfigError(f"hidden_units = {units!r}: every hidden layer needs at least 1 unit; use () for no hidden layer.")
+        raise ConfigError(
+            f"hidden_units = {units!r}: every hidden layer needs at least 1 unit; use () for no hidden layer."
+        )
     return units
 
 

@@ -29,7 +29,7 @@ from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model import Model, Report, as_tensors, build_network, row_weights, target_and_weights
 from lamina.training.loop import EpochRecord, Rows, TrainState, train
-from lamina.training.recipe import numeric_encoding, resolve, validation_fraction
+from lamina.training.recipe import numeric_encoding, resolve, threads, validation_fraction
 
 Array = NDArray[Any]
 
@@ -78,6 +78,8 @@ class Run:
         started = time.perf_counter()
         config = self.config
         validation = self.parts.get("validation")
+        available = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
         try:
             yield from train(
                 self.state,
@@ -93,6 +95,7 @@ class Run:
                 time_limit=config.time_limit,
             )
         finally:
+            torch.set_num_threads(available)
             self.seconds["fit"] = self.seconds.get("fit", 0.0) + time.perf_counter() - started
 
     def finish(self) -> Model:
@@ -119,9 +122,15 @@ class Run:
             notes=self.notes,
             best_epoch=self.state.best_epoch,
             stopped=self.state.stopped,
-            environment=_environment(self.device),
+            environment=_environment(self.device, self.threads),
         )
         return model
+
+    @property
+    def threads(self) -> int:
+        """Threads that training uses: chosen from the shapes, never from timings, so that results repeat."""
+        n_parameters = sum(parameter.numel() for parameter in self.state.network.parameters())
+        return threads(self.config.batch_size or 1, n_parameters, torch.get_num_threads())
 
     def _rows(self, part: Part) -> Rows:
         """Return a part as tensors, its weights times the class weights and scaled to mean 1."""
@@ -283,7 +292,9 @@ def _split(table: Table, schema: Schema, config: Config, test: Any, data_dir: st
                 time=None if config.time is None else rest[config.time],
             )
             if not len(held) or not len(kept):
-                raise DataError(f"{table.source}: a {name} share of {holding:g} of {rest.n_rows} rows leaves a part empty.")
+                raise DataError(
+                    f"{table.source}: a {name} share of {holding:g} of {rest.n_rows} rows leaves a part empty."
+                )
             parts[name], rest = rest.rows(held), rest.rows(kept)
     return {"train": rest, **dict(reversed(parts.items()))}
 
@@ -315,12 +326,12 @@ def _device(name: str) -> str:
     return name
 
 
-def _environment(device: str) -> dict[str, str]:
+def _environment(device: str, n_threads: int) -> dict[str, str]:
     packages = ("lamina", "torch", "numpy", "scikit-learn", "polars")
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "platform": platform.platform(),
         "device": device,
-        "threads": str(torch.get_num_threads()),
+        "threads": str(n_threads),
     }

@@ -50,5 +50,7 @@ def _lecun(weight: Tensor, gain: float, generator: torch.Generator) -> None:
 
 
 INITIALIZERS.register(Initializer("he", "N(0, gain^2 / fan_in)", _he, "He et al. 2015, eqs. 10 and 15"))
-INITIALIZERS.register(Initializer("xavier", "U(±sqrt(6 / (fan_in + fan_out)))", _xavier, "Glorot and Bengio 2010, eq. 16"))
+INITIALIZERS.register(
+    Initializer("xavier", "U(±sqrt(6 / (fan_in + fan_out)))", _xavier, "Glorot and Bengio 2010, eq. 16")
+)
 INITIALIZERS.register(Initializer("lecun", "N(0, 1 / fan_in)", _lecun, "LeCun et al. 1998, section 4.6"))

@@ -108,7 +108,9 @@ def _local(stem: str, folder: Path) -> Path:
     for path in (folder / f"{stem}.gz", folder / stem):
         if path.exists():
             return path
-    raise DataError(f"{str(folder)!r} holds neither {stem}.gz nor {stem}; give the folder of the four files as --data-dir.")
+    raise DataError(
+        f"{str(folder)!r} holds neither {stem}.gz nor {stem}; give the folder of the four files as --data-dir."
+    )
 
 
 def download_fashion(
@@ -135,7 +137,9 @@ def download_fashion(
             os.fsync(file.fileno())
         digest = hashlib.sha256(read_idx(Path(temporary)).base).hexdigest()  # type: ignore[arg-type]
         if digest != _FASHION_SHA256[stem]:
-            raise DataError(f"the download of {stem} has the SHA-256 {digest}, not that of the official file; try again.")
+            raise DataError(
+                f"the download of {stem} has the SHA-256 {digest}, not that of the official file; try again."
+            )
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -230,7 +230,9 @@ def _fit_category(
     name: str, column: Column, weights: Array | None, one_hot_levels: int, min_level_rows: int
 ) -> CategoryCode:
     # Code -1, missing, is counted in the last place.
-    counts = np.bincount(np.where(column.values < 0, len(column.levels), column.values), weights, len(column.levels) + 1)
+    counts = np.bincount(
+        np.where(column.values < 0, len(column.levels), column.values), weights, len(column.levels) + 1
+    )
     frequent = [(level, count) for level, count in zip((*column.levels, None), counts, strict=True) if count > 0]
     kept = [level for level, count in frequent if count >= min_level_rows]
     if len(kept) < 2:  # a handful of rows: everything would be rare

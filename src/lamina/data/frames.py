@@ -52,7 +52,9 @@ def read_series(series: Any, name: str, source: str) -> Column:
         return _text(series.cast(nw.String).to_list())
     if dtype == nw.Object:
         return from_objects(series.to_list(), name, source)
-    raise DataError(f"{source}: column {name!r} has the type {dtype}, expected numbers, text, booleans or dates; drop it.")
+    raise DataError(
+        f"{source}: column {name!r} has the type {dtype}, expected numbers, text, booleans or dates; drop it."
+    )
 
 
 def from_objects(values: list[Any], name: str, source: str) -> Column:

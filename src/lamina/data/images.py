@@ -32,7 +32,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     content = _bytes(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[3] not in (1, 2, 3, 4):
         found = int.from_bytes(content[:4], "big")
-        raise DataError(f"{path} is not an IDX file: its magic number is {found}, expected 2051 (images) or 2049 (labels).")
+        raise DataError(
+            f"{path} is not an IDX file: its magic number is {found}, expected 2051 (images) or 2049 (labels)."
+        )
     if content[2] != _UBYTE:
         raise DataError(f"{path} holds values of IDX type 0x{content[2]:02x}; only unsigned bytes (0x08) are read.")
     n_axes = content[3]

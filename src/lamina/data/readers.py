@@ -70,8 +70,7 @@ def read_tables(
         yield from _sliced(read_idx_pair(Path(path)), chunk_rows)
     elif not Path(path).exists():
         raise DataError(
-            f"there is no file {path!r}.{did_you_mean(path, builtin.NAMES)} "
-            f"Built-in sets: {', '.join(builtin.NAMES)}."
+            f"there is no file {path!r}.{did_you_mean(path, builtin.NAMES)} Built-in sets: {', '.join(builtin.NAMES)}."
         )
     else:
         raise DataError(f"{path!r} is of no known format; expected .csv, .tsv, .parquet, .npz or an IDX file.")

@@ -99,27 +99,16 @@ class Schema:
         target = target or table.target
         if target is None:
             raise DataError(f"say which column is the target (--target, target=). Columns: {shortened(table.columns)}.")
-        kind = dict(kind or {})
         roles: dict[str, Role] = {target: "target"}
         for name, role in ((weight, "weight"), (group, "group"), (time, "time")):
             if name is not None:
                 if roles.get(name) == "target":
                     raise DataError(f"column {name!r} cannot be both the target and the {role}.")
                 roles[name] = role  # type: ignore[assignment]
-        for name in (*roles, *kind, *drop):
-            table[name]  # raises where there is none
         if target in drop:
             raise DataError(f"column {target!r} is the target and cannot be dropped.")
-        columns = []
-        for name, column in table.columns.items():
-            role = roles.get(name, "feature")
-            if name in drop:
-                columns.append(ColumnSchema(name, "constant", "left out", "dropped"))
-            elif role != "feature":
-                columns.append(ColumnSchema(name, _plain_kind(column), role))
-            else:
-                columns.append(_feature(name, column, kind.get(name)))
-        schema = cls(tuple(columns), Target.infer(table[target], target, task, table.source), table.named)
+        columns = column_schemas(table, roles, kind or {}, drop)
+        schema = cls(columns, Target.infer(table[target], target, task, table.source), table.named)
         if not schema.features:
             reasons = "; ".join(schema.notes()) or "there is no other column than the target"
             raise DataError(f"{table.source} has no column to learn from: {reasons}.")
@@ -141,7 +130,9 @@ class Schema:
         columns = {column.name: _fitted(column, table[column.name], table) for column in self.features}
         known = {column.name for column in self.columns}
         extra = [name for name in table.columns if name not in known]
-        notes = [f"{table.source}: ignored the columns that the model does not know: {shortened(extra)}"] if extra else []
+        notes = (
+            [f"{table.source}: ignored the columns that the model does not know: {shortened(extra)}"] if extra else []
+        )
         return Table(columns, table.n_rows, table.source, first_row=table.first_row), notes
 
     def as_json(self) -> dict[str, Any]:
@@ -179,6 +170,27 @@ class Schema:
         hints = "".join(did_you_mean(name, extra).replace("Did you mean", f"Is {name!r} called") for name in missing)
         plural = "columns" if len(missing) > 1 else "column"
         return f"{table.source} lacks the {plural} {shortened([repr(name) for name in missing])}.{hints}"
+
+
+def column_schemas(
+    table: Table, roles: Mapping[str, Role], kind: Mapping[str, str], drop: Sequence[str]
+) -> tuple[ColumnSchema, ...]:
+    """Return kind and role of every column of ``table``; those without a role are features or left out.
+
+    Raises:
+        DataError: a name in ``roles``, ``kind`` or ``drop`` is no column.
+    """
+    for name in (*roles, *kind, *drop):
+        table[name]  # raises where there is none
+    columns = []
+    for name, column in table.columns.items():
+        if name in drop:
+            columns.append(ColumnSchema(name, _plain_kind(column), "left out", "dropped"))
+        elif name in roles:
+            columns.append(ColumnSchema(name, _plain_kind(column), roles[name]))
+        else:
+            columns.append(_feature(name, column, kind.get(name)))
+    return tuple(columns)
 
 
 def _plain_kind(column: Column) -> Kind:
@@ -243,7 +255,9 @@ def _fitted(expected: ColumnSchema, column: Column, table: Table) -> Column:
     if expected.kind == "image":
         if column.type != "image" or column.values.shape[1:] != expected.shape:
             found = column.values.shape[1:] if column.type == "image" else column.type
-            raise SchemaError(f"{table.source}, column {expected.name!r}: expected images {expected.shape}, got {found}.")
+            raise SchemaError(
+                f"{table.source}, column {expected.name!r}: expected images {expected.shape}, got {found}."
+            )
         return column
     if column.type == "image":
         raise SchemaError(f"{table.source}, column {expected.name!r}: expected a {expected.kind}, got images.")

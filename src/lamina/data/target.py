@@ -133,7 +133,9 @@ def _check_numbers(column: Column, name: str, source: str, distinct: int = 2) ->
         row = int(np.flatnonzero(~np.isfinite(column.values))[0]) + 1
         raise DataError(f"{source}: the target {name!r} is infinite in row {row}; correct or drop the row.")
     if len(np.unique(column.values)) < distinct:
-        raise DataError(f"{source}: every value of the target {name!r} is {column.values[0]:g}; nothing can be learned.")
+        raise DataError(
+            f"{source}: every value of the target {name!r} is {column.values[0]:g}; nothing can be learned."
+        )
 
 
 def _key(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lamina.data.encoder import RARE, Encoder
 
@@ -70,7 +71,7 @@ class CategoryInput(nn.Module):
         if len(self.code):
             spread = codes.index_select(1, self.hot).index_select(1, self.column)
             parts.append((spread == self.code).to(self.dtype))
-        parts += [table[codes[:, i]] for i, table in zip(self.embedded, self.tables, strict=True)]
+        parts += [F.embedding(codes[:, i], table) for i, table in zip(self.embedded, self.tables, strict=True)]
         return torch.cat(parts, dim=1)
 
 

@@ -220,7 +220,9 @@ def _likely_cause(rows: Rows, learning_rate: float) -> str:
     numbers = rows.inputs.get("numbers")
     largest = 0.0 if numbers is None or not numbers.numel() else float(numbers.abs().max())
     if largest > 1e4:
-        return f"an input lies {largest:.0g} standard deviations from its mean: look for a wrong value in a number column"
+        return (
+            f"an input lies {largest:.0g} standard deviations from its mean: look for a wrong value in a number column"
+        )
     if rows.target.is_floating_point() and float(rows.target.abs().max()) > 1e4:
         return "a target value lies more than 10,000 standard deviations from the mean: look for a wrong value"
     return f"the learning rate {learning_rate:g} is likely too high: try {learning_rate / 10:g}"

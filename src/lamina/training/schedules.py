@@ -40,5 +40,7 @@ def _one_cycle(progress: float) -> float:
 SCHEDULES.register(Schedule("constant", "1", _constant, "Robbins and Monro 1951, with a constant step"))
 SCHEDULES.register(Schedule("cosine", "(1 + cos(π p)) / 2", _cosine, "Loshchilov and Hutter 2017, eq. 5, one period"))
 SCHEDULES.register(
-    Schedule("one_cycle", f"linear to 1 over the first {WARM_UP:.0%}, then cosine to 0", _one_cycle, "Smith and Topin 2018")
+    Schedule(
+        "one_cycle", f"linear to 1 over the first {WARM_UP:.0%}, then cosine to 0", _one_cycle, "Smith and Topin 2018"
+    )
 )

@@ -1,0 +1,61 @@
+"""``lamina evaluate``: score a model on data with its target."""
+
+import operator
+import re
+
+import click
+
+from lamina.cli.main import EXIT_REQUIREMENT
+from lamina.cli.present import Talk, columns, print_json
+
+_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_REQUIREMENT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option(
+    "--require", multiple=True, metavar="'METRIC<=VALUE'", help="Exit with 4 where this is missed (repeatable)."
+)
+@click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
+def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | None, as_json: bool, quiet: bool) -> int:
+    """Score the model folder MODEL on DATA, which holds the target.
+
+    A built-in set with an official test part, fashion-mnist, is scored on that part.
+    """
+    talk = Talk(quiet)
+    requirements = [_requirement(text) for text in require]
+    from lamina.data.builtin import test_part
+    from lamina.data.readers import read_table
+    from lamina.model import Model
+
+    loaded = Model.load(model)
+    if test_part(data) is not None:
+        data = test_part(data) or data
+        talk.note(f"scoring on {data}, the official test part")
+    table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
+    scores = loaded.evaluate(table)
+    for metric, _, _, text in requirements:
+        if metric not in scores:
+            raise click.UsageError(f"--require {text!r}: the metrics of this model are {', '.join(scores)}.")
+    if as_json:
+        print_json({"rows": table.n_rows, "scores": scores})
+    else:
+        click.echo(columns([(name, f"{value:.6g}") for name, value in scores.items()], right=(1,)))
+    missed = [(text, scores[metric]) for metric, holds, bound, text in requirements if not holds(scores[metric], bound)]
+    for text, value in missed:
+        click.echo(f"error: the requirement {text} is missed: the value is {value:.6g}.", err=True)
+    return EXIT_REQUIREMENT if missed else 0
+
+
+def _requirement(text: str):  # type: ignore[no-untyped-def]
+    match = _REQUIREMENT.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        return match[1], _COMPARISONS[match[2]], float(match[3]), text
+    except ValueError:
+        raise click.UsageError(f"--require {text!r}: expected METRIC<=VALUE, as in 'log_loss<=0.3'.") from None

@@ -1,0 +1,103 @@
+"""``lamina predict``: predictions for new rows, in chunks of bounded memory."""
+
+import contextlib
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from lamina.cli.present import Talk
+from lamina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lamina.data.table import Table
+    from lamina.model import Model
+
+_CHUNK_ROWS = 50_000
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--proba", is_flag=True, help="Add the probability of each class, in columns p_CLASS.")
+@click.option("--keep", multiple=True, metavar="COL", help="Copy a column of DATA to the output (repeatable).")
+@click.option("-o", "--out", metavar="FILE", help="Write there instead of to stdout.")
+@click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of CSV.")
+@click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
+def predict(
+    model: str,
+    data: str,
+    proba: bool,
+    keep: tuple[str, ...],
+    out: str | None,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Predict the target for each row of DATA (- for CSV on standard input) with the model folder MODEL.
+
+    The target need not be in DATA. The output is CSV with a header: the kept columns, then the prediction under the
+    target's name.
+    """
+    Talk(quiet)
+    from lamina.data.readers import read_tables
+    from lamina.model import Model
+
+    loaded = Model.load(model)
+    if proba and loaded.task != "classification":
+        raise ConfigError("--proba is for classification; this model predicts numbers.")
+    text_columns = loaded.schema.category_names | set(keep)
+    tables = read_tables(data, chunk_rows=_CHUNK_ROWS, text_columns=text_columns, data_dir=data_dir)
+    with _output(out) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        header = [*keep, loaded.schema.target.name]
+        header += [f"p_{name}" for name in loaded.classes.tolist()] if proba else []
+        for number, table in enumerate(tables):
+            rows = _rows(loaded, table, keep, proba)
+            if as_json:
+                file.writelines(
+                    json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) + "\n" for row in rows
+                )
+            else:
+                if number == 0:
+                    writer.writerow(header)
+                writer.writerows(rows)
+            file.flush()
+    return 0
+
+
+def _rows(model: "Model", table: "Table", keep: tuple[str, ...], proba: bool) -> Iterator[list[Any]]:
+    kept = [table[name] for name in keep]
+    outputs = model.predict_outputs(table)
+    predictions = model.schema.target.decode(outputs).tolist()
+    for i, prediction in enumerate(predictions):
+        probabilities = outputs[i].tolist() if proba else []
+        yield [*(column.cell(i) for column in kept), prediction, *probabilities]
+
+
+@contextlib.contextmanager
+def _output(out: str | None) -> Iterator[TextIO]:
+    """Yield stdout, or a temporary file that takes the name ``out`` once it is whole."""
+    if out is None or out == "-":
+        yield sys.stdout
+        return
+    path = Path(out)
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {out!r}: there is no folder {str(path.parent)!r}.")
+    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

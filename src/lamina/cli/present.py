@@ -1,0 +1,83 @@
+"""How results and talk look: aligned columns on stdout, notes and progress on stderr."""
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lamina.errors import LaminaWarning
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Talk:
+    """What is said beside the results: notes on stderr unless quiet, progress on a terminal only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        warnings.showwarning = self._show_warning
+
+    def note(self, text: str) -> None:
+        """Say one sentence."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def progress(self, *columns: str) -> "Progress":
+        """Return a progress display with a bar between the description and ``columns``, format strings of its task."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True, highlight=False)
+        shown = [TextColumn(column) for column in columns]
+        return Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), *shown, TimeElapsedColumn(),
+            console=console, disable=self.quiet or not console.is_terminal,
+        )  # fmt: skip
+
+    def _show_warning(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+    ) -> None:
+        if issubclass(category, LaminaWarning):
+            self.note(f"note: {message}")
+        elif not self.quiet:
+            click.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def columns(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+    """Return rows as aligned columns.
+
+    Args:
+        rows: cells as text.
+        header: names of the columns.
+        right: positions of the columns that are aligned to the right.
+    """
+    every = [list(map(str, row)) for row in ([header] if header else []) + list(rows)]
+    widths = [max(len(row[i]) for row in every) for i in range(len(every[0]))]
+    lines = []
+    for row in every:
+        cells = [
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def score_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Return scores as a table: a row for each of ``rows``, a column for each metric."""
+    names = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
+    body = [[label, *(f"{scores[n]:.4f}" if n in scores else "" for n in names)] for label, scores in rows.items()]
+    return columns(body, ["", *names], right=range(1, len(names) + 1))
+
+
+def is_terminal() -> bool:
+    """Whether a person is looking at stdout."""
+    return sys.stdout.isatty()

@@ -1,0 +1,152 @@
+"""``lamina train``: data in, model folder out."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lamina.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from lamina.cli.options import GroupedCommand, collected, config_flags
+from lamina.cli.present import Talk, print_json, score_table
+
+if TYPE_CHECKING:
+    from lamina.fitting import Run
+    from lamina.model import Model
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("data", required=False)
+@click.option("--target", metavar="COL", help="The column to predict; not needed for a built-in set.")
+@click.option("-o", "--out", metavar="DIR", help="The model folder.  [default: the data's name with .lamina]")
+@click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files; without it they are downloaded.")
+@click.option("--print-config", is_flag=True, help="Print the options as TOML for --config, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object when done.")
+@click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
+@config_flags
+def train(
+    data: str | None,
+    target: str | None,
+    out: str | None,
+    data_dir: str | None,
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+    config_file: str | None,
+    settings: tuple[str, ...],
+    **flags: Any,
+) -> int:
+    """Train a multilayer perceptron on DATA and write a model folder.
+
+    The scores at the end stand beside two baselines on the same rows: a constant, and a linear model on standardised
+    columns. Ctrl-C stops training and saves the best weights so far.
+    """
+    started = time.perf_counter()
+    values = collected(config_file, settings, flags)
+    if print_config:
+        from lamina.config import Config, to_toml
+
+        click.echo(to_toml(Config.of(**values)), nl=False)
+        return 0
+    if data is None:
+        raise click.UsageError("say what to train on: lamina train DATA --target COL.")
+    talk = Talk(quiet)
+
+    from lamina.fitting import prepare
+    from lamina.model_file import check_writable
+
+    out = out or _default_folder(data)
+    check_writable(out)
+    with talk.progress("{task.completed:.0f} bytes") as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total or None)
+            bar.update(tasks[name], completed=done)
+
+        run = prepare(data, target, data_dir=data_dir, drop_missing_targets=True, progress=show, **values)
+    _announce(talk, run)
+    interrupted = _train(talk, run)
+    if interrupted and run.state.best_weights is None:
+        talk.note("interrupted before the first epoch was complete; nothing was saved.")
+        return EXIT_INTERRUPTED
+    model = run.finish()
+    model.save(out)
+    _present(talk, model, out, as_json, time.perf_counter() - started)
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if run.state.diverged else 0
+
+
+def _default_folder(data: str) -> str:
+    if data == "-":
+        return "model.lamina"
+    name = Path(data).name
+    for suffix in (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq", ".npz"):
+        name = name.removesuffix(suffix)
+    return f"{name.replace(':', '-')}.lamina"
+
+
+def _announce(talk: Talk, run: "Run") -> None:
+    target = run.schema.target
+    what = f"{len(target.classes)} classes" if target.classes else "numbers"
+    talk.note(f"{target.task} of {target.name!r} ({what}) from {len(run.schema.features)} columns")
+    rows = ", ".join(f"{len(part):,} {name}" for name, part in run.parts.items())
+    talk.note(f"rows: {rows}")
+    for note in run.notes:
+        talk.note(f"note: {note}")
+    config = run.config
+    units = "-".join(str(units) for units in config.hidden_units or ())
+    talk.note(
+        f"network: {run.state.network.inputs.width} inputs, hidden units {units or 'none'}; "
+        f"at most {config.epochs} epochs of minibatches of {config.batch_size}"
+    )
+
+
+def _train(talk: Talk, run: "Run") -> bool:
+    """Train, showing the epochs as they pass; return whether Ctrl-C ended it."""
+    with talk.progress("{task.completed:.0f}/{task.total:.0f}", "{task.fields[losses]}") as bar:
+        task = bar.add_task("epoch", total=run.config.epochs, losses="")
+        try:
+            for record in run.train():
+                losses = f"train {record.train_loss:.4f}"
+                if record.validation_loss is not None:
+                    losses += f"  validation {record.validation_loss:.4f}  best epoch {run.state.best_epoch}"
+                bar.update(task, completed=record.epoch, losses=losses)
+        except KeyboardInterrupt:
+            run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
+            return True
+    return False
+
+
+def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) -> None:
+    report = model.report
+    if report.stopped:
+        talk.note(f"stopped: {report.stopped}; the weights of epoch {report.best_epoch} are kept")
+    seconds = {"fit": round(report.seconds["fit"], 3), "total": round(total, 3)}
+    if as_json:
+        print_json(
+            {
+                "model": out,
+                "task": model.task,
+                "rows": report.rows,
+                "seconds": seconds,
+                "scores": report.scores,
+                "baselines": report.baselines,
+            }
+        )
+        return
+    if report.scored_on:
+        labels = {name: f"MLP, {name} ({report.rows[name]:,} rows)" for name in report.scores}
+        rows = {labels[name]: scores for name, scores in report.scores.items()}
+        rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
+        click.echo(score_table(rows))
+        if report.scored_on == "validation" and model.config.patience is not None:
+            talk.note("early stopping watched the validation rows; --test FRACTION|FILE gives a score nobody saw")
+    else:
+        talk.note("no rows were held out, so there is no score; --test FRACTION|FILE gives one")
+    with suppress(ZeroDivisionError):
+        talk.note(f"trained in {seconds['fit']:.1f} s, best epoch {report.best_epoch} of {len(model.history)}")
+    click.echo(f"model: {out}")
