@@ -109,7 +109,7 @@ def _leaky_relu_derivative(x: Tensor) -> Tensor:
 
 
 def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    # torch's kernel wants a 1-d weight. Written as relu(x) + alpha * min(x, 0) it would give the gradient 1 + alpha at 0.
+    # torch's kernel wants a 1-d weight. Written with two clamps, autograd's gradient at 0 would be 1 + alpha.
     return F.prelu(x, alpha.reshape(-1))
 
 
@@ -145,7 +145,8 @@ def _gelu(x: Tensor) -> Tensor:
 def _gelu_derivative(x: Tensor) -> Tensor:
     x = x.clamp(-_FAR, _FAR)
     density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    return torch.special.ndtr(x) + x * density
+    distribution: Tensor = torch.special.ndtr(x)
+    return distribution + x * density
 
 
 ACTIVATIONS.register(

@@ -2,14 +2,15 @@
 
 The command line generates its flags from these fields, ``--config FILE.toml`` and ``--set`` are checked against them,
 and the estimators' signatures are compared with them by a test. ``None`` means "chosen from the data"; the choice is
-made by ``lamina.training.recipe`` and stored with the model. Nothing here imports torch or scikit-learn: a registry is named, and
-looked up when a value is checked.
+made by ``lamina.training.recipe`` and stored with the model. Nothing here imports torch or scikit-learn: a registry is
+named, and looked up when a value is checked.
 """
 
 import importlib
 import math
+import operator
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ class Config:
         None, "Rows kept aside for the final score: a fraction or a file.", "holdout", "Data", metavar="FRACTION|FILE"
     )
     numeric: str = _option(
-        "auto", "Encoding of numbers; auto: piecewise_linear, but standard above 128 numeric columns.", "choice", "Data",
+        "auto", "Encoding of numbers; auto: piecewise_linear, or standard above 128 number columns.", "choice", "Data",
         choices=("auto", "piecewise_linear", "standard"),
     )  # fmt: skip
     bins: int = _option(48, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096)
@@ -267,7 +268,7 @@ def check_value(name: str, value: Any) -> Any:
     return checked
 
 
-# -- one parser for each sort of value ----------------------------------------------------------------------------------
+# -- one parser for each sort of value
 
 
 def _number(name: str, value: Any, option: Option, kind: type) -> Any:
@@ -278,14 +279,14 @@ def _number(name: str, value: Any, option: Option, kind: type) -> Any:
         raise ValueError
     if not math.isfinite(number):
         raise ValueError
-    bounds = [
-        (option.low, lambda: number >= option.low, "at least"),
-        (option.above, lambda: number > option.above, "above"),
-        (option.high, lambda: number <= option.high, "at most"),
-        (option.below, lambda: number < option.below, "below"),
+    bounds: list[tuple[float | None, Callable[[Any, Any], bool], str]] = [
+        (option.low, operator.ge, "at least"),
+        (option.above, operator.gt, "above"),
+        (option.high, operator.le, "at most"),
+        (option.below, operator.lt, "below"),
     ]
     for bound, holds, words in bounds:
-        if bound is not None and not holds():
+        if bound is not None and not holds(number, bound):
             raise ConfigError(f"{name} = {value!r} is out of bounds: it must be {words} {kind(bound)}.")
     return number
 
@@ -320,7 +321,7 @@ def _choice(name: str, value: Any, option: Option) -> str:
         return value
     if option.registry is not None:
         try:
-            return _registry(option.registry)[value].name
+            return str(_registry(option.registry)[value].name)
         except ConfigError as error:
             extra = f" {name} also takes {', '.join(option.choices)}." if option.choices else ""
             raise ConfigError(f"{error}{extra}") from None
@@ -331,7 +332,7 @@ def _choice(name: str, value: Any, option: Option) -> str:
 def _activation(name: str, value: Any, option: Option) -> str | tuple[str, ...]:
     registry = _registry(option.registry or "")
     if isinstance(value, str) and "," not in value:
-        return registry[value].name
+        return str(registry[value].name)
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
     return tuple(registry[each].name for each in names)
 

@@ -197,7 +197,10 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """Fit to X, a frame or an array (n, d), and y (n,) with weights (n,); return self. Errors: ``MLPClassifier``."""
+        """Fit to X, a frame or an array (n, d), and y (n,) with weights (n,); return self.
+
+        Errors are those of ``MLPClassifier.fit``.
+        """
         _fit(self, X, y, sample_weight, "regression")
         return self
 

@@ -318,10 +318,10 @@ def _with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array 
 
 
 def _device(name: str) -> str:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(name.partition(":")[0])
-    if available is not None and not available():
+        return next(kind for kind, there in available.items() if there)
+    if not available[name.partition(":")[0]]:
         raise ConfigError(f"device = {name!r}, but this machine or this build of torch has none; use cpu or auto.")
     return name
 

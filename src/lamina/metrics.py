@@ -24,7 +24,8 @@ class Metric:
         task: the kind of target it is for.
         greater_is_better: which way is better.
         function: ``(y, prediction, weights) -> float | None``. For classification ``y`` (n,) are class codes and
-            ``prediction`` (n, k) probabilities; for regression both are (n,) values. ``None``: not defined on these rows.
+            ``prediction`` (n, k) probabilities; for regression ``y`` (n,) and ``prediction`` (n, 1) are values.
+            ``None``: not defined on these rows.
     """
 
     name: str
@@ -71,13 +72,13 @@ def _roc_auc(y: Array, probabilities: Array, weights: Array | None) -> float | N
 def _rmse(y: Array, prediction: Array, weights: Array | None) -> float:
     from sklearn.metrics import root_mean_squared_error
 
-    return float(root_mean_squared_error(y, prediction, sample_weight=weights))
+    return float(root_mean_squared_error(y, prediction[:, 0], sample_weight=weights))
 
 
 def _mae(y: Array, prediction: Array, weights: Array | None) -> float:
     from sklearn.metrics import mean_absolute_error
 
-    return float(mean_absolute_error(y, prediction, sample_weight=weights))
+    return float(mean_absolute_error(y, prediction[:, 0], sample_weight=weights))
 
 
 def _r2(y: Array, prediction: Array, weights: Array | None) -> float | None:
@@ -85,7 +86,7 @@ def _r2(y: Array, prediction: Array, weights: Array | None) -> float | None:
 
     if len(y) < 2:
         return None
-    return float(r2_score(y, prediction, sample_weight=weights))
+    return float(r2_score(y, prediction[:, 0], sample_weight=weights))
 
 
 METRICS.register(Metric("accuracy", "classification", True, _accuracy))

@@ -108,7 +108,14 @@ class Model:
         return self.predict_outputs(data)
 
     def evaluate(self, data: Any) -> dict[str, float]:
-        """Return every metric of the task on rows with their target; a weight column of the training counts here too."""
+        """Return every metric of the task on rows with their target, weighted where training was and weights are there.
+
+        Args:
+            data: as in ``predict``, with the target.
+
+        Raises:
+            DataError, SchemaError: the data or its target cannot be read or does not fit.
+        """
         table = self.read(data)
         y, weights = target_and_weights(self.schema, table)
         return score(self.task, y, self.predict_outputs(table), weights)

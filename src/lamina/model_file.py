@@ -146,7 +146,7 @@ def _read_document(path: Path) -> Document:
 
 def _read_weights(path: Path, content: Document) -> bytes:
     try:
-        return (path / content["files"]["weights"]["name"]).read_bytes()
+        return path.joinpath(str(content["files"]["weights"]["name"])).read_bytes()
     except OSError:
         raise ModelFileError(f"{str(path)!r} is cut short: its weights file is missing.") from None
 

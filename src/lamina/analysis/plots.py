@@ -22,9 +22,8 @@ def backward_with_ones(activation: Activation, x: Tensor) -> Tensor:
     """Return the gradient of ``activation`` at ``x`` as autograd has it: a backward pass with ones."""
     x = x.detach().clone().requires_grad_()
     y = activation.function(x, *_initial_parameter(activation, x))
-    y.backward(torch.ones_like(x))
-    assert x.grad is not None
-    return x.grad
+    (gradient,) = torch.autograd.grad(y, x, grad_outputs=torch.ones_like(y))
+    return gradient
 
 
 def plot_activation(name: str, file: str | Path | None = None, low: float = -8.0, high: float = 8.0) -> "Figure":
@@ -55,7 +54,7 @@ def plot_activation(name: str, file: str | Path | None = None, low: float = -8.0
         "" if activation.parameter is None else f"  ({activation.parameter.name} = {activation.parameter.initial:g})"
     )
 
-    figure = figure_class(figsize=(9, 3.2), layout="constrained")
+    figure: Figure = figure_class(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(x, y, color=_LINE, linewidth=2)
     left.set(title=f"{name}(x) = {activation.formula}{initial}", xlabel="x", ylabel=f"{name}(x)")

@@ -1,9 +1,14 @@
 """``lamina activations``: the activation functions, their derivatives, and a figure of one."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from lamina.cli.present import columns, print_json
 from lamina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lamina.activations import Activation
 
 
 @click.command()
@@ -23,25 +28,25 @@ def activations(name: str | None, plot: str | None, as_json: bool) -> int:
         plot_activation(name, plot)
         click.echo(plot)
         return 0
-    facts = [
-        {
-            "name": record.name,
-            "formula": record.formula,
-            "derivative": record.derivative_formula,
-            "gain": round(record.gain, 4),
-            "kinks": [f"{kink.at:g}, from the {kink.side}" for kink in record.kinks],
-            "learned": None if record.parameter is None else record.parameter.name,
-            "initial_weights": record.initializer,
-            "source": record.source,
-        }
-        for record in records
-    ]
+    facts = [_facts(record) for record in records]
     if as_json:
         print_json(facts)
     elif name:
-        body = [(key, ", ".join(value) if isinstance(value, list) else value) for key, value in facts[0].items()]
-        click.echo(columns([(key, str(value)) for key, value in body if value not in (None, "")]))
+        click.echo(columns([(key, str(value)) for key, value in facts[0].items() if value is not None]))
     else:
-        body = [(f["name"], f["formula"], f["derivative"], f"{f['gain']:.3f}", f["initial_weights"]) for f in facts]
+        body = [(r.name, r.formula, r.derivative_formula, f"{r.gain:.3f}", r.initializer) for r in records]
         click.echo(columns(body, ("name", "formula", "derivative", "gain", "initial weights"), right=(3,)))
     return 0
+
+
+def _facts(record: "Activation") -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "formula": record.formula,
+        "derivative": record.derivative_formula,
+        "gain": round(record.gain, 4),
+        "kinks": ", ".join(f"{kink.at:g}, from the {kink.side}" for kink in record.kinks) or None,
+        "learned": None if record.parameter is None else record.parameter.name,
+        "initial_weights": record.initializer,
+        "source": record.source,
+    }

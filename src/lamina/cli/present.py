@@ -19,7 +19,7 @@ class Talk:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        warnings.showwarning = self._show_warning
+        warnings.showwarning = self._show_warning  # type: ignore[assignment]
 
     def note(self, text: str) -> None:
         """Say one sentence."""

@@ -59,7 +59,7 @@ def _opened(path: str, source: str) -> IO[bytes]:
     if Path(path).is_dir():
         raise DataError(f"{source} is a folder, not a data file.")
     try:
-        file = open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115 - the caller closes it
     except FileNotFoundError:
         raise DataError(f"there is no file {source!r}; check the path.") from None
     except OSError as error:

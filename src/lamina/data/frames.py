@@ -21,7 +21,7 @@ def is_series(data: Any) -> bool:
 
 
 def read_frame(frame: Any, source: str = "the data frame") -> Table:
-    """Return the table of a data frame. Text stays text, as the frame declares it, but for the tokens of missing values.
+    """Return the table of a data frame. Text stays text, as declared there, but for the tokens of missing values.
 
     Raises:
         DataError: a column name twice, or a column of a type that is no number, text, boolean or date.

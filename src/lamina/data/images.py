@@ -82,7 +82,8 @@ def read_npz(path: Path) -> Table:
     except Exception as error:  # zipfile.BadZipFile and struct.error of a damaged archive
         raise DataError(f"{path} is damaged: {error}.") from None
     raise DataError(
-        f"{path} holds the arrays {', '.join(sorted(names))}; expected images and labels, x_train and y_train, or X and y."
+        f"{path} holds the arrays {', '.join(sorted(names))}; "
+        "expected images and labels, x_train and y_train, or X and y."
     )
 
 

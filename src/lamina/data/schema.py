@@ -283,7 +283,7 @@ def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
         return Column("number", np.where(column.values < 0, np.nan, column.values.astype(np.float64)))
     by_level = [as_number(level) for level in column.levels]
     for code, number in enumerate(by_level):
-        rows = np.flatnonzero(column.values == code) if number is None else ()
+        rows = np.flatnonzero((column.values == code) & (number is None))
         if len(rows):
             raise SchemaError(
                 f"{table.source}, column {expected.name!r}, row {table.first_row + int(rows[0])}: "

@@ -88,4 +88,4 @@ def _latest(time: Column, n_wanted: int) -> NDArray[np.bool_]:
         held = values > boundary
     if not held.any():
         raise DataError("the time column has one value only; the latest rows cannot be held out.")
-    return held
+    return np.asarray(held)

@@ -94,7 +94,7 @@ class Target:
         """Return the most probable class of each row of ``prediction`` (n, k), or the values of (n, 1), as (n,)."""
         if self.task == "regression":
             return prediction[:, 0]
-        return self.class_array()[prediction.argmax(axis=1)]
+        return np.asarray(self.class_array()[prediction.argmax(axis=1)])
 
     def class_array(self) -> NDArray[Any]:
         """Return the classes as an array of their own type: str, bool, int or float."""

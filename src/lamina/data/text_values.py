@@ -1,6 +1,6 @@
 """What a text cell means: missing, a number, a date. Shared by files and by frames with text columns."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -76,5 +76,5 @@ def _dates(levels: set[str]) -> dict[str, float] | None:
 def _seconds(text: str, format: str | None) -> float:
     moment = datetime.fromisoformat(text) if format is None else datetime.strptime(text, format)
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()
