@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from lamina.config import Option, default, options, read_toml
+from lamina.config import default, options, read_toml
+from lamina.option_values import Option
 
 _REPEATABLE = ("names", "kinds")
 

@@ -181,7 +181,7 @@ def _end_of_epoch(
 
 
 def _n_batches(n_rows: int, batch_size: int, needs_two_rows: bool) -> int:
-    """Minibatches of nearly equal size, at most ``batch_size`` rows; none of one row where that cannot be trained on."""
+    """Minibatches of nearly equal size, at most ``batch_size`` rows; none of one row where two are needed."""
     n_batches = math.ceil(n_rows / batch_size)
     if needs_two_rows:
         if n_rows < 2:

@@ -71,7 +71,7 @@ def resolve(config: Config, *, n_rows: int, has_images: bool, task: str, has_val
 def threads(batch_size: int, n_parameters: int, available: int) -> int:
     """Threads for the matrix products of one step, from their size alone: one where a second would hardly help.
 
-    Measured with 2 cores, from 119,000 parameters in minibatches of 16 to 95,000 in minibatches of 128: the second thread
+    Measured on 2 cores, from 119,000 parameters in minibatches of 16 to 95,000 in minibatches of 128: a second thread
     saves 5 to 10 % on a quiet machine, and on a busy one costs a multiple, since OpenMP's threads spin while they wait.
     """
     return 1 if batch_size * n_parameters < _ONE_THREAD_PRODUCTS else available
