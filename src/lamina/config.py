@@ -81,8 +81,8 @@ class Config:
         None, "Share of hidden units that are dropped in training.", "float", "Network", low=0.0, below=1.0
     )
     normalization: str = _option(
-        "none", "Normalization between the affine map and the activation.", "choice", "Network",
-        choices=("none", "batch"),
+        "auto", "Normalization between the affine map and the activation; auto: batch for images, else none.", "choice",
+        "Network", choices=("auto", "none", "batch"),
     )  # fmt: skip
     initial_weights: str = _option(
         "auto", "Initial weights; auto: the rule that suits the activation.", "choice", "Network",

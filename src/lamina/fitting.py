@@ -276,7 +276,7 @@ def _split(table: Table, schema: Schema, config: Config, test: Any, data_dir: st
     rng = np.random.default_rng(config.seed)
     parts: dict[str, Table] = {}
     rest = table
-    fractions = {"test": test or 0.0, "validation": config.validation}
+    fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
     for name, holding in fractions.items():
         if holding is None:
             holding = validation_fraction(rest.n_rows)
@@ -314,6 +314,8 @@ def _with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array 
             raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
         factors = np.array([class_weight.get(name, 1.0) for name in names])
     weights: Array = rows * factors[part.y]
+    if not weights.any():
+        raise ConfigError("class_weight leaves no row with a weight above 0; raise the weight of a class that is there.")
     return weights
 
 

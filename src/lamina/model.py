@@ -252,7 +252,7 @@ def row_weights(table: Table, name: str) -> Array:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"{table.source}, column {name!r}, row {table.first_row + row}: the weight is {weights[row]:g}; "
+            f"{table.source}, column {name!r}, row {table.row_number(row)}: the weight is {weights[row]:g}; "
             "expected a finite number of at least 0."
         )
     return weights

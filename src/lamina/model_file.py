@@ -61,9 +61,11 @@ def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mappi
         _write_atomically(path / weights_name, weights)
         _write_atomically(path / DOCUMENT, text.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):  # a folder that was made for nothing
-            if created and not (path / DOCUMENT).exists():
+        with contextlib.suppress(OSError):  # weights that no document names, and a folder that was made for nothing
+            document_file = path / DOCUMENT
+            if not document_file.exists() or weights_name not in document_file.read_text(encoding="utf-8"):
                 (path / weights_name).unlink(missing_ok=True)
+            if created:
                 path.rmdir()
         raise ModelFileError(
             f"cannot write the model folder {str(path)!r}: {error.strerror or error}. "
@@ -77,16 +79,20 @@ def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mappi
 
 
 def check_writable(folder: str | Path) -> None:
-    """Refuse a path that holds something else than a model, before any work is done for it.
+    """Refuse a path that holds something else than a model or cannot be written, before any work is done for it.
 
     Raises:
-        ModelFileError: it is a file, or a folder with other contents.
+        ModelFileError: it is a file, a folder with other contents, or a place where no folder can be made.
     """
     path = Path(folder)
     if path.is_file():
         raise ModelFileError(f"{str(path)!r} is a file; a model is a folder, so choose another name.")
     if path.is_dir() and any(path.iterdir()) and not (path / DOCUMENT).exists():
         raise ModelFileError(f"the folder {str(path)!r} holds other things than a model; choose another one.")
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "is not writable" if nearest.is_dir() else "is a file"
+        raise ModelFileError(f"cannot write the model folder {str(path)!r}: {str(nearest)!r} {reason}.")
 
 
 def read_folder(folder: str | Path) -> tuple[Document, Tensors]:
@@ -136,10 +142,17 @@ def _read_document(path: Path) -> Document:
             "upgrade: pip install --upgrade lamina."
         )
     checksum = content.pop("checksum", None)
-    if checksum != _checksum(content):
+    try:
+        fits = checksum == _checksum(content)
+    except ValueError:  # a number that became infinite
+        fits = False
+    if not fits:
         raise ModelFileError(f"{str(file)!r} is damaged: its checksum does not fit. Train or copy the model again.")
-    name = content["files"]["weights"]["name"]
-    if not _WEIGHTS.fullmatch(name):
+    try:
+        name, digest = str(content["files"]["weights"]["name"]), content["files"]["weights"]["sha256"]
+    except (KeyError, TypeError):
+        raise ModelFileError(f"{str(file)!r} does not name its weights. Train or copy the model again.") from None
+    if not _WEIGHTS.fullmatch(name) or name != f"weights-{digest}.safetensors":
         raise ModelFileError(f"{str(file)!r} names {name!r} as its weights, which is no weights file.")
     return content
 

@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def parse(name: str, value: Any, option: Option) -> Any:
         return _PARSERS[option.parse](name, value, option)
     except ConfigError:
         raise
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, OverflowError):
         raise ConfigError(f"{name} = {value!r} is not {_EXPECTED[option.parse]}.") from None
 
 
@@ -130,7 +131,7 @@ def _units(name: str, value: Any, option: Option) -> tuple[int, ...]:
     if isinstance(value, str):
         text = value.strip().strip("()[]").strip()
         parts: list[Any] = [] if text in ("", "none") else [part for part in text.split(",") if part.strip()]
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, Integral) and not isinstance(value, bool):
         parts = [value]
     else:
         parts = list(value)
@@ -174,17 +175,18 @@ def _holdout(name: str, value: Any, option: Option) -> Any:
             value = float(value)
         except ValueError:
             return value
-    if isinstance(value, int | float):
+    if isinstance(value, Real):
+        value = float(value)
         if not 0 <= value < 1:
             raise ConfigError(f"{name} = {value!r} is out of bounds: a fraction is at least 0 and below 1.")
-        return float(value)
+        return value
     return str(value) if isinstance(value, Path) else value
 
 
 def _device(name: str, value: Any, option: Option) -> str:
     text = str(value)
-    kind, _, index = text.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+    kind, colon, index = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
         raise ConfigError(f"device = {text!r} is not known; use auto, cpu, cuda, cuda:N or mps.")
     return text
 

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the data or the schema does not f
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -76,17 +77,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_DATA)
     except LaminaError as error:
         return _fail(str(error), EXIT_FAILED)
-    except BrokenPipeError:
-        # The reader of our output, such as head, has left; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output, such as head, has left
         return EXIT_FAILED
     except OSError as error:
         return _fail(f"{error.filename or 'output'}: {error.strerror or error}.", EXIT_FAILED)
+    except (MemoryError, RuntimeError) as error:  # torch reports memory that cannot be had as a RuntimeError
+        if isinstance(error, MemoryError) or re.search("allocate|out of memory", str(error)):
+            return _fail("the memory does not suffice; use fewer hidden units, less data or float32.", EXIT_FAILED)
+        raise
 
 
 def main() -> None:
     """Entry point of the ``lamina`` command."""
-    sys.exit(run())
+    code = run()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # A full disk or a reader that has left was reported; Python must not stumble over it again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _fail(message: str, code: int) -> int:

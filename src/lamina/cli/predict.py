@@ -44,7 +44,7 @@ def predict(
     """Predict the target for each row of DATA (- for CSV on standard input) with the model folder MODEL.
 
     The target need not be in DATA. The output is CSV with a header: the kept columns, then the prediction under the
-    target's name.
+    target's name, or under predicted_NAME where --keep copies the target itself.
     """
     Talk(quiet)
     from lamina.data.readers import read_tables
@@ -53,12 +53,14 @@ def predict(
     loaded = Model.load(model)
     if proba and loaded.task != "classification":
         raise ConfigError("--proba is for classification; this model predicts numbers.")
+    keep = tuple(dict.fromkeys(keep))
     text_columns = loaded.schema.category_names | set(keep)
     tables = read_tables(data, chunk_rows=_CHUNK_ROWS, text_columns=text_columns, data_dir=data_dir)
     with _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
-        header = [*keep, loaded.schema.target.name]
-        header += [f"p_{name}" for name in loaded.classes.tolist()] if proba else []
+        name = loaded.schema.target.name
+        header = [*keep, f"predicted_{name}" if name in keep else name]
+        header += [f"p_{label}" for label in loaded.classes.tolist()] if proba else []
         for number, table in enumerate(tables):
             rows = _rows(loaded, table, keep, proba)
             if as_json:
@@ -74,12 +76,14 @@ def predict(
 
 
 def _rows(model: "Model", table: "Table", keep: tuple[str, ...], proba: bool) -> Iterator[list[Any]]:
+    """Return the rows to write; whatever is wrong with the data is raised here, before the first one is written."""
     kept = [table[name] for name in keep]
     outputs = model.predict_outputs(table)
     predictions = model.schema.target.decode(outputs).tolist()
-    for i, prediction in enumerate(predictions):
-        probabilities = outputs[i].tolist() if proba else []
-        yield [*(column.cell(i) for column in kept), prediction, *probabilities]
+    return (
+        [*(column.cell(i) for column in kept), prediction, *(outputs[i].tolist() if proba else [])]
+        for i, prediction in enumerate(predictions)
+    )
 
 
 @contextlib.contextmanager
@@ -88,7 +92,14 @@ def _output(out: str | None) -> Iterator[TextIO]:
     if out is None or out == "-":
         yield sys.stdout
         return
-    path = Path(out)
+    if Path(out).is_dir():
+        raise ConfigError(f"cannot write {out!r}: it is a folder; name a file.")
+    if Path(out).exists() and not Path(out).is_file():
+        # A device or a pipe, such as /dev/null, is written to and never replaced.
+        with open(out, "w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    path = Path(os.path.realpath(out))  # of a link, the file that it points to is replaced
     if not path.parent.is_dir():
         raise ConfigError(f"cannot write {out!r}: there is no folder {str(path.parent)!r}.")
     handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)

@@ -7,6 +7,7 @@ reported with its line; polars then splits the fields. Column types come from ``
 import csv
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections import Counter
@@ -30,7 +31,7 @@ def read_csv(path: str, *, text_columns: Set[str] = frozenset(), chunk_rows: int
 
     Args:
         path: a file, gzipped or not, or ``"-"``.
-        text_columns: columns whose cells stay text even where all of them read as numbers.
+        text_columns: columns whose cells stay text even where all of them read as numbers or dates.
         chunk_rows: rows in each table that is yielded; ``None``: one table.
 
     Raises:
@@ -70,7 +71,8 @@ def _opened(path: str, source: str) -> IO[bytes]:
 
 def _records(stream: IO[bytes], source: str) -> Iterator[tuple[bytes, int]]:
     """Yield each record with the number of its first line; a quoted field may hold line ends."""
-    pending, start, number = b"", 1, 0
+    pending: list[bytes] = []
+    in_quotes, start, number = False, 1, 0
     lines = iter(stream)
     while True:
         try:
@@ -86,19 +88,22 @@ def _records(stream: IO[bytes], source: str) -> Iterator[tuple[bytes, int]]:
             raise DataError(f"{source} is not a text file: line {number} holds a zero byte. Expected CSV in UTF-8.")
         if not pending:
             start = number
-        pending += line
+        pending.append(line)
         # RFC 4180: a record is complete when its quotes are paired.
-        if b'"' in pending and pending.count(b'"') % 2:
+        in_quotes ^= line.count(b'"') % 2 == 1
+        if in_quotes:
             continue
-        if pending.strip():
-            yield pending, start
-        pending = b""
-    if pending.strip():
+        record = b"".join(pending)
+        if record.strip(b" \r\n"):  # a line of tabs alone is a row of missing values
+            yield record, start
+        pending = []
+    if in_quotes:
         raise DataError(f"{source}, line {start}: a quote is opened there and never closed.")
 
 
 def _delimiter(header: bytes) -> bytes:
-    counts = [(header.count(mark), -i, bytes([mark])) for i, mark in enumerate(_DELIMITERS)]
+    unquoted = _without_quoted_fields(header, _DELIMITERS)
+    counts = [(unquoted.count(mark), -i, bytes([mark])) for i, mark in enumerate(_DELIMITERS)]
     count, _, mark = max(counts)
     return mark if count else b","
 
@@ -131,15 +136,18 @@ def _chunks(
 def _check_fields(record: bytes, number: int, delimiter: bytes, n_columns: int, source: str) -> None:
     if not record.isascii():
         _decoded(record, number, source)
-    n_fields = record.count(delimiter) + 1
-    if b'"' in record:
-        text = _decoded(record, number, source)
-        n_fields = len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter.decode())))
+    n_fields = _without_quoted_fields(record, delimiter).count(delimiter) + 1
     if n_fields != n_columns:
         raise DataError(
             f"{source}, line {number}: {n_fields} fields, but the header has {n_columns}; "
             "complete the line, or quote a field that holds the delimiter."
         )
+
+
+def _without_quoted_fields(record: bytes, delimiters: bytes) -> bytes:
+    if b'"' not in record:
+        return record
+    return re.sub(rb'(?:^|(?<=[%b]))"(?:[^"]|"")*"' % re.escape(delimiters), b"", record)
 
 
 def _decoded(record: bytes, number: int, source: str) -> str:
@@ -163,21 +171,21 @@ def _parse(
         reason = str(error).splitlines()[0]
         raise DataError(f"{source} is not a CSV file that can be read: {reason}.") from None
     columns = {
-        name: _column(frame.to_series(i), parse_numbers=name not in text_columns) for i, name in enumerate(names)
+        name: _column(frame.to_series(i), stays_text=name in text_columns) for i, name in enumerate(names)
     }
     return Table(columns, len(frame), source, first_row=first_row)
 
 
-def _column(series: pl.Series, *, parse_numbers: bool) -> Column:
+def _column(series: pl.Series, *, stays_text: bool) -> Column:
     series = series.cast(pl.String).str.strip_chars()
-    if parse_numbers:
+    if not stays_text:
         missing = series.is_null() | series.is_in([*MISSING_TOKENS, QUESTION_MARK])
         numbers = series.cast(pl.Float64, strict=False)
         if bool((numbers.is_not_null() | missing).all()):
             values = numbers.to_numpy().astype(np.float64, copy=True)
             values[missing.to_numpy()] = np.nan
             return Column("number", values)
-    return typed(text_series(series), parse_numbers=parse_numbers)
+    return typed(text_series(series), parse_numbers=not stays_text, parse_dates=not stays_text)
 
 
 def text_series(series: pl.Series) -> Column:

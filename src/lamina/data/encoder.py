@@ -124,7 +124,8 @@ class Encoder:
                 values = np.asarray(table[code.name].values, dtype=np.float64)
                 missing = np.isnan(values)
                 # In float64 first: float32 has no digits left for 1.7e9 seconds a few minutes apart.
-                numbers[:, i] = _clipped((np.where(missing, code.median, values) - code.mean) / code.scale)
+                with np.errstate(over="ignore"):  # clipped a moment later
+                    numbers[:, i] = _clipped((np.where(missing, code.median, values) - code.mean) / code.scale)
                 if code.flag:
                     flags[:, n_flags] = missing
                     n_flags += 1
@@ -243,16 +244,15 @@ def _fit_category(
 
 def _codes(code: CategoryCode, column: Column) -> NDArray[np.int32]:
     known = {level: i for i, level in enumerate(code.levels, start=1)}
-    by_level = [known.get(level, known.get(_other_spelling(level), RARE)) for level in column.levels]
+    by_value = {_value(level): known[level] for level in reversed(code.levels) if level is not None}
+    by_level = [known.get(level, by_value.get(_value(level), RARE)) for level in column.levels]
     table = np.array([*by_level, known.get(None, RARE)], dtype=np.int32)
     return table[column.values]
 
 
-def _other_spelling(level: str) -> str:
-    """The same value as another source writes it: true for True, 3 for 3.0."""
-    if level.casefold() in ("true", "false"):
-        return level.capitalize() if level.islower() else level.lower()
-    return level.removesuffix(".0")
+def _value(level: str) -> str:
+    """What sources that spell a level differently mean by it: true for True and TRUE, 3 for 3.0."""
+    return level.lower() if level.lower() in ("true", "false") else level.removesuffix(".0")
 
 
 def _fit_image(name: str, column: Column, weights: Array | None) -> ImageCode:

@@ -80,7 +80,7 @@ def _sliced(table: Table, chunk_rows: int | None) -> Iterator[Table]:
     if chunk_rows is None or table.n_rows <= chunk_rows:
         yield table
         return
-    for start in range(0, table.n_rows, chunk_rows):
+    for start in range(0, table.n_rows, chunk_rows):  # the chunks' rows keep their numbers
         yield table.rows(np.arange(start, min(start + chunk_rows, table.n_rows)))
 
 
@@ -90,7 +90,7 @@ def _read_parquet(path: str, chunk_rows: int | None) -> Iterator[Table]:
     try:
         frame = pl.scan_parquet(path)
         n_rows = frame.select(pl.len()).collect().item()
-        for start in range(0, max(n_rows, 1), chunk_rows or max(n_rows, 1)):
+        for start in range(0, n_rows, chunk_rows or max(n_rows, 1)):
             table = read_frame(frame.slice(start, chunk_rows).collect(), path)
             yield Table(table.columns, table.n_rows, path, first_row=start + 1)
     except (pl.exceptions.PolarsError, OSError) as error:

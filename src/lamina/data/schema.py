@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from lamina.data.table import Column, Table
+from lamina.data.table import Column, Table, number_text
 from lamina.data.target import Target
 from lamina.data.text_values import as_number
 from lamina.errors import DataError, SchemaError, did_you_mean, shortened
@@ -133,7 +133,7 @@ class Schema:
         notes = (
             [f"{table.source}: ignored the columns that the model does not know: {shortened(extra)}"] if extra else []
         )
-        return Table(columns, table.n_rows, table.source, first_row=table.first_row), notes
+        return replace(table, columns=columns, target=None), notes
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` reads back."""
@@ -162,7 +162,7 @@ class Schema:
         columns = {inputs[i]: table[name] for i, name in enumerate(given)}
         if table.target is not None:
             columns[table.target] = table[table.target]
-        return Table(columns, table.n_rows, table.source, table.target, first_row=table.first_row)
+        return replace(table, columns=columns, named=True)
 
     def _missing_message(self, missing: list[str], table: Table) -> str:
         known = {column.name for column in self.columns}
@@ -214,9 +214,9 @@ def _feature(name: str, column: Column, forced: str | None) -> ColumnSchema:
 
 
 def _number_feature(name: str, values: np.ndarray, any_missing: bool) -> ColumnSchema:
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if low == high and not any_missing:
-        return ColumnSchema(name, "constant", "left out", f"every value is {low:g}")
+        return ColumnSchema(name, "constant", "left out", f"every value is {number_text(low)}")
     if not any_missing and len(values) >= _FEW_ROWS and _is_row_number(name, values, low, high):
         return ColumnSchema(name, "identifier", "left out", _identifier_reason(name, "number"))
     return ColumnSchema(name, "number", "feature")
@@ -268,7 +268,7 @@ def _fitted(expected: ColumnSchema, column: Column, table: Table) -> Column:
     if infinite.any():
         row = int(infinite.argmax())
         raise DataError(
-            f"{table.source}, column {expected.name!r}, row {table.first_row + row}: the value is infinite; "
+            f"{table.source}, column {expected.name!r}, row {table.row_number(row)}: the value is infinite; "
             "replace it by a number, or leave it empty for a missing value."
         )
     return numbers
@@ -286,7 +286,7 @@ def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
         rows = np.flatnonzero((column.values == code) & (number is None))
         if len(rows):
             raise SchemaError(
-                f"{table.source}, column {expected.name!r}, row {table.first_row + int(rows[0])}: "
+                f"{table.source}, column {expected.name!r}, row {table.row_number(rows[0])}: "
                 f"{column.levels[code]!r} is not a number; correct it, or leave it empty for a missing value."
             )
     numbers = np.array([np.nan if number is None else number for number in by_level] + [np.nan])

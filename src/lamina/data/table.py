@@ -49,7 +49,7 @@ class Column:
         return np.isnan(self.values)
 
     def as_text(self) -> "Column":
-        """Return this column as text: numbers in their shortest form, whole ones without a point (3.0 is ``"3"``)."""
+        """Return this column as text: numbers in their shortest form (3.0 is ``"3"``), dates as ISO 8601."""
         if self.type in ("text", "boolean"):
             return self
         if self.type == "image":
@@ -58,7 +58,7 @@ class Column:
         distinct, codes = np.unique(self.values[~missing], return_inverse=True)
         all_codes = np.full(len(self.values), -1, dtype=np.int32)
         all_codes[~missing] = codes
-        return Column("text", all_codes, tuple(number_text(value) for value in distinct))
+        return Column("text", all_codes, tuple(self._text(value) for value in distinct))
 
     def cell(self, row: int) -> str:
         """Return the value at ``row`` as text, ``""`` where it is missing."""
@@ -66,7 +66,12 @@ class Column:
             code = int(self.values[row])
             return "" if code < 0 else self.levels[code]
         value = self.values[row]
-        return "" if np.isnan(value) else number_text(value)
+        return "" if np.isnan(value) else self._text(value)
+
+    def _text(self, value: Any) -> str:
+        if self.type != "datetime":
+            return number_text(value)
+        return str(np.datetime_as_string(np.datetime64(round(float(value) * 1e6), "us"), unit="auto"))
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Table:
         target: the column that the source itself names as the target, if it does.
         named: whether the columns' names mean something; those of a bare array (x0, x1, ...) are only positions.
         first_row: number of the first row in the source, counted from 1, where this is a chunk of it.
+        positions: where rows were picked: of each one, counted from 0, in the chunk that they come from.
     """
 
     columns: Mapping[str, Column]
@@ -88,6 +94,7 @@ class Table:
     target: str | None = None
     named: bool = True
     first_row: int = 1
+    positions: Array | None = None
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
@@ -113,8 +120,12 @@ class Table:
     def rows(self, index: Array) -> "Table":
         """Return the rows at ``index``, positions or a boolean mask."""
         columns = {name: column.rows(index) for name, column in self.columns.items()}
-        n_rows = int(index.sum()) if index.dtype == bool else len(index)
-        return replace(self, columns=columns, n_rows=n_rows)
+        positions = (np.arange(self.n_rows) if self.positions is None else self.positions)[index]
+        return replace(self, columns=columns, n_rows=len(positions), positions=positions)
+
+    def row_number(self, row: int) -> int:
+        """Return the number that the row at ``row`` has in the source, counted from 1, for messages."""
+        return self.first_row + int(row if self.positions is None else self.positions[row])
 
     def without(self, names: Sequence[str]) -> "Table":
         """Return the table without the columns ``names``."""
@@ -134,6 +145,8 @@ class Table:
 
 def number_text(value: Any) -> str:
     """Return a number in its shortest text; a whole one without a point."""
+    if isinstance(value, int | np.integer):
+        return str(int(value))
     number = float(value)
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 

@@ -70,7 +70,7 @@ class Target:
         column = table[name]
         missing = column.is_missing()
         if missing.any():
-            row = table.first_row + int(missing.argmax())
+            row = table.row_number(int(missing.argmax()))
             raise DataError(
                 f"{table.source}: the target {name!r} is missing in {int(missing.sum())} rows, the first is row {row}; "
                 "drop them first."
@@ -85,7 +85,7 @@ class Target:
             row = int((codes < 0).argmax())
             value = text.cell(row)
             raise SchemaError(
-                f"{table.source}, column {name!r}, row {table.first_row + row}: {value!r} is not a class of the model."
+                f"{table.source}, column {name!r}, row {table.row_number(row)}: {value!r} is not a class of the model."
                 f"{did_you_mean(value, known)} Classes: {shortened(known)}."
             )
         return codes

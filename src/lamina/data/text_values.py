@@ -13,12 +13,13 @@ _SHORT_TEXT = 40
 _DATE_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
 
 
-def typed(column: Column, *, parse_numbers: bool = True) -> Column:
+def typed(column: Column, *, parse_numbers: bool = True, parse_dates: bool = True) -> Column:
     """Return a text column with missing values recognised, and as numbers or dates where every value is one.
 
     Args:
         column: a text column; cells may hold the tokens that stand for a missing value.
         parse_numbers: whether text that reads as numbers becomes a number column.
+        parse_dates: whether text that reads as dates becomes a datetime column.
     """
     levels = tuple(level.strip() for level in column.levels)
     present = [level for level in levels if level not in MISSING_TOKENS and level != QUESTION_MARK]
@@ -31,7 +32,7 @@ def typed(column: Column, *, parse_numbers: bool = True) -> Column:
         numbers = {level: as_number(level) for level in known}
         if all(number is not None for number in numbers.values()):
             return Column("number", _lookup(column, [numbers.get(level) for level in levels]))
-    dates = _dates(known)
+    dates = _dates(known) if parse_dates else None
     if dates is not None:
         return Column("datetime", _lookup(column, [dates.get(level) for level in levels]))
     return recoded(column, [level if level in known else None for level in levels])

@@ -160,17 +160,22 @@ def train(
             if time_limit is not None and time.perf_counter() - started > time_limit:
                 state.stopped = f"the time limit of {time_limit:g} s was reached"
                 break
-        yield _end_of_epoch(state, total / n_seen, validation, loss, rate, time.perf_counter() - started)
+        # The losses above are those before each update: the last one may have ruined the weights.
+        after = mean_loss(state.network, Rows(batch.inputs, batch.target) if validation is None else validation, loss)
+        if not math.isfinite(after):
+            _stop_at_divergence(state, rows, learning_rate)
+            return
+        validation_loss = None if validation is None else after
+        yield _end_of_epoch(state, total / n_seen, validation_loss, rate, time.perf_counter() - started)
         if patience is not None and validation is not None and state.epoch - state.best_epoch >= patience:
             state.stopped = state.stopped or f"no better validation loss in {patience} epochs"
 
 
 def _end_of_epoch(
-    state: TrainState, train_loss: float, validation: Rows | None, loss: Loss, rate: float, seconds: float
+    state: TrainState, train_loss: float, validation_loss: float | None, rate: float, seconds: float
 ) -> EpochRecord:
-    validation_loss = None if validation is None else mean_loss(state.network, validation, loss)
     watched = train_loss if validation_loss is None else validation_loss
-    is_best = validation is None or watched < state.best_loss
+    is_best = validation_loss is None or watched < state.best_loss
     state.epoch += 1
     if is_best:
         weights = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}

@@ -50,6 +50,7 @@ def resolve(config: Config, *, n_rows: int, has_images: bool, task: str, has_val
     steps_per_epoch = math.ceil(n_rows / batch_size)
     steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
     epochs = config.epochs or min(max(math.ceil(steps / steps_per_epoch), 12), 200)
+    normalization = "batch" if has_images else "none"
     stops_early = config.early_stopping and has_validation
     loss = next(record.name for record in LOSSES if record.task == task) if config.loss == "auto" else config.loss
     if LOSSES[loss].task != task:
@@ -60,6 +61,7 @@ def resolve(config: Config, *, n_rows: int, has_images: bool, task: str, has_val
         hidden_units=hidden_units,
         loss=loss,
         dropout=(0.25 if has_images else 0.1) if config.dropout is None else config.dropout,
+        normalization=normalization if config.normalization == "auto" else config.normalization,
         learning_rate=config.learning_rate or optimizer.learning_rate,
         weight_decay=optimizer.weight_decay if config.weight_decay is None else config.weight_decay,
         batch_size=batch_size,
