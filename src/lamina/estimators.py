@@ -41,13 +41,10 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, task: str) -> None:
     values = config_values(estimator.get_params(deep=False))
     data: Any = (X, y)
     if sample_weight is not None:
-        table = read_table(data)
         weights = Column("number", np.asarray(sample_weight, dtype=np.float64).reshape(-1))
-        target = table.target
-        data = table.with_column(_WEIGHT_COLUMN, weights)
-        estimator.model_ = fit(data, target, task=task, weight=_WEIGHT_COLUMN, **values)
-    else:
-        estimator.model_ = fit(data, task=task, **values)
+        data = read_table(data).with_column(_WEIGHT_COLUMN, weights)
+        values["weight"] = _WEIGHT_COLUMN
+    estimator.model_ = fit(data, task=task, **values)
     features = [column.name for column in estimator.model_.schema.columns if column.role not in ("target", "weight")]
     estimator.n_features_in_ = len(features)
     if estimator.model_.schema.named:

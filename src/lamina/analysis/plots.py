@@ -86,6 +86,8 @@ def _figure_class() -> Any:
 
 
 def _save(figure: "Figure", path: Path) -> None:
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot draw to {str(path)!r}: there is no folder {str(path.parent)!r}.")
     handle, temporary = tempfile.mkstemp(prefix=".figure-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:

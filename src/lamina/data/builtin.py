@@ -4,6 +4,7 @@ Fashion-MNIST: Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747; 60,000 + 10,000 
 """
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -81,7 +82,7 @@ def _read_bundled(name: str) -> Table:
     if name == "digits":
         digits = datasets.load_digits()
         table = image_table(digits.images.astype(np.uint8), None, name)
-        return table.with_column(target, Column("number", digits.target))
+        return table.with_target(target, Column("number", digits.target))
     bunch = getattr(datasets, f"load_{name.replace('-', '_')}")()
     columns = {
         str(feature).replace(" ", "_"): Column("number", bunch.data[:, i])
@@ -91,7 +92,7 @@ def _read_bundled(name: str) -> Table:
         label = Column("number", bunch.target)
     else:
         label = text_column([str(bunch.target_names[code]) for code in bunch.target])
-    return Table(columns, len(bunch.data), name).with_column(target, label)
+    return Table(columns, len(bunch.data), name).with_target(target, label)
 
 
 def _read_fashion(part: str, data_dir: str | None, progress: Progress | None) -> Table:
@@ -154,7 +155,7 @@ def _fetch(url: str, write: Callable[[bytes], object], progress: Callable[[int, 
                 write(block)
                 done += len(block)
                 progress(done, total)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(
             f"cannot download {url}: {reason}. Download the four files yourself and give their folder as --data-dir."

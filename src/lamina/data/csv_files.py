@@ -136,7 +136,12 @@ def _chunks(
 def _check_fields(record: bytes, number: int, delimiter: bytes, n_columns: int, source: str) -> None:
     if not record.isascii():
         _decoded(record, number, source)
-    n_fields = _without_quoted_fields(record, delimiter).count(delimiter) + 1
+    unquoted = _without_quoted_fields(record, delimiter)
+    if b'"' in record and (unquoted.startswith(b'"') or delimiter + b'"' in unquoted or b"\n" in unquoted[:-1]):
+        raise DataError(
+            f"{source}, line {number}: a quote stands amid a field; quote the whole field and double the quotes in it."
+        )
+    n_fields = unquoted.count(delimiter) + 1
     if n_fields != n_columns:
         raise DataError(
             f"{source}, line {number}: {n_fields} fields, but the header has {n_columns}; "
@@ -147,7 +152,8 @@ def _check_fields(record: bytes, number: int, delimiter: bytes, n_columns: int, 
 def _without_quoted_fields(record: bytes, delimiters: bytes) -> bytes:
     if b'"' not in record:
         return record
-    return re.sub(rb'(?:^|(?<=[%b]))"(?:[^"]|"")*"' % re.escape(delimiters), b"", record)
+    field = rb'(?:^|(?<=[%b]))"(?:[^"]|"")*"(?=[%b]|\r?\n?\Z)'
+    return re.sub(field.replace(b"%b", re.escape(delimiters)), b"", record)
 
 
 def _decoded(record: bytes, number: int, source: str) -> str:
@@ -170,9 +176,7 @@ def _parse(
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source} is not a CSV file that can be read: {reason}.") from None
-    columns = {
-        name: _column(frame.to_series(i), stays_text=name in text_columns) for i, name in enumerate(names)
-    }
+    columns = {name: _column(frame.to_series(i), stays_text=name in text_columns) for i, name in enumerate(names)}
     return Table(columns, len(frame), source, first_row=first_row)
 
 

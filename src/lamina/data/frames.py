@@ -1,9 +1,11 @@
 """Data frames of any library that narwhals knows (pandas, polars, pyarrow, ...) to tables."""
 
+from collections import Counter
 from typing import Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 
 from lamina.data.table import Column, Table, text_column
 from lamina.data.text_values import typed
@@ -12,7 +14,10 @@ from lamina.errors import DataError
 
 def is_frame(data: Any) -> bool:
     """Whether ``data`` is a data frame held in memory."""
-    return isinstance(nw.from_native(data, eager_only=True, pass_through=True), nw.DataFrame)
+    try:
+        return isinstance(nw.from_native(data, eager_only=True, pass_through=True), nw.DataFrame)
+    except DuplicateError:
+        return True  # with a column twice: read_frame says which
 
 
 def is_series(data: Any) -> bool:
@@ -26,12 +31,17 @@ def read_frame(frame: Any, source: str = "the data frame") -> Table:
     Raises:
         DataError: a column name twice, or a column of a type that is no number, text, boolean or date.
     """
-    native_names = [str(name) for name in getattr(frame, "columns", [])]
-    for name in native_names:
-        if native_names.count(name) > 1:
-            raise DataError(f"{source}: column {name!r} appears {native_names.count(name)} times; rename all but one.")
-    wrapped = nw.from_native(frame, eager_only=True)
-    columns = {str(name): read_series(wrapped[name], str(name), source) for name in wrapped.columns}
+    try:
+        wrapped = nw.from_native(frame, eager_only=True)
+        names = [str(name) for name in wrapped.columns]  # pandas numbers them where none were given
+    except DuplicateError:
+        names = [str(name) for name in getattr(frame, "column_names" if hasattr(frame, "schema") else "columns")]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataError(f"{source}: column {name!r} appears {count} times; rename all but one.")
+    columns = {
+        name: read_series(series, name, source) for name, series in zip(names, wrapped.iter_columns(), strict=True)
+    }
     return Table(columns, len(wrapped), source)
 
 
@@ -45,16 +55,22 @@ def read_series(series: Any, name: str, source: str) -> Column:
         return Column("number", _numbers(series))
     if dtype in (nw.Datetime, nw.Date):
         moments = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
-        values = moments.to_numpy().astype("datetime64[us]")
-        seconds = values.astype(np.int64) / 1e6
-        return Column("datetime", np.where(np.isnat(values), np.nan, seconds))
+        return datetime_column(moments.to_numpy())
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return _text(series.cast(nw.String).to_list())
+    if series.null_count() == len(series):
+        return Column("number", np.full(len(series), np.nan))
     if dtype == nw.Object:
         return from_objects(series.to_list(), name, source)
     raise DataError(
         f"{source}: column {name!r} has the type {dtype}, expected numbers, text, booleans or dates; drop it."
     )
+
+
+def datetime_column(values: np.ndarray) -> Column:
+    """Return a column of an array of ``datetime64`` of any unit."""
+    values = values.astype("datetime64[us]")
+    return Column("datetime", np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6))
 
 
 def from_objects(values: list[Any], name: str, source: str) -> Column:
@@ -65,7 +81,7 @@ def from_objects(values: list[Any], name: str, source: str) -> Column:
     """
     present = [value for value in values if not _is_missing(value)]
     if present and all(isinstance(value, bool | np.bool_) for value in present):
-        return _boolean([None if _is_missing(value) else value for value in values])
+        return _boolean(values)
     if all(isinstance(value, int | float | np.number) for value in present):
         return Column("number", np.array([np.nan if _is_missing(value) else float(value) for value in values]))
     for row, value in enumerate(values, start=1):
@@ -74,7 +90,7 @@ def from_objects(values: list[Any], name: str, source: str) -> Column:
                 f"{source}, column {name!r}, row {row}: a value of type {type(value).__name__}, "
                 "expected a number, text or a boolean; drop the column or convert it."
             )
-    return _text([None if _is_missing(value) else str(value) for value in values])
+    return _text(values)
 
 
 def _numbers(series: Any) -> np.ndarray:
@@ -84,16 +100,21 @@ def _numbers(series: Any) -> np.ndarray:
 
 
 def _boolean(values: list[Any]) -> Column:
-    codes = np.array([-1 if value is None else int(value) for value in values], dtype=np.int32)
+    codes = np.array([-1 if _is_missing(value) else int(value) for value in values], dtype=np.int32)
     return Column("boolean", codes, ("False", "True"))
 
 
-def _text(values: list[str | None]) -> Column:
-    column = text_column(values)
+def _text(values: list[Any]) -> Column:
+    column = text_column([None if _is_missing(value) else str(value) for value in values])
     # A "?" among numbers marks a missing value and made the frame call the column text; other text stays text, since
     # the frame declared it ("02134" is a postal code there).
     return typed(column, parse_numbers="?" in column.levels)
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA says neither yes nor no
+        return True
+    except ValueError:  # an array
+        return False

@@ -55,7 +55,7 @@ def read_idx_pair(path: Path) -> Table:
         raise DataError(f"{path} holds labels; give the file of the images, and the labels beside it are found.")
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     labels = read_idx(beside) if beside != path and beside.exists() else None
-    return image_table(images, labels, str(path))
+    return array_table(images, labels, str(path))
 
 
 def read_npz(path: Path) -> Table:
@@ -101,7 +101,7 @@ def image_table(images: NDArray[Any], labels: NDArray[Any] | None, source: str, 
         return Table(columns, len(images), source)
     if len(labels) != len(images):
         raise DataError(f"{source}: {len(images)} images, but {len(labels)} labels.")
-    label = text_column([names[code] for code in labels]) if names else Column("number", labels)
+    label = text_column([names[code] for code in labels]) if names else _label_column(labels, source)
     return Table({**columns, LABEL: label}, len(images), source, target=LABEL)
 
 
@@ -111,14 +111,26 @@ def array_table(x: NDArray[Any], y: NDArray[Any] | None, source: str) -> Table:
     Raises:
         DataError: another number of axes.
     """
+    if x.dtype.kind not in "biuf":
+        raise DataError(f"{source}: expected an array of numbers, got one of dtype {x.dtype}.")
     if x.ndim == 3:
         return image_table(x, y, source)
     if x.ndim != 2:
         raise DataError(f"{source}: expected an array of shape (n, d) or (n, height, width), got {x.shape}.")
     columns = {f"x{i}": Column("number", x[:, i]) for i in range(x.shape[1])}
     if y is not None:
-        columns["y"] = Column("number", np.asarray(y).reshape(-1))
+        columns["y"] = _label_column(y, source)
     return Table(columns, len(x), source, target=None if y is None else "y", named=False)
+
+
+def _label_column(labels: NDArray[Any], source: str) -> Column:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels.reshape(-1)
+    if labels.ndim != 1 or labels.dtype.kind not in "biufU":
+        raise DataError(
+            f"{source}: labels of shape {labels.shape} and dtype {labels.dtype}, expected (n,) numbers or text."
+        )
+    return text_column(labels.tolist()) if labels.dtype.kind == "U" else Column("number", labels)
 
 
 def _bytes(path: Path) -> bytes:

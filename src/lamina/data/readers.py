@@ -9,9 +9,9 @@ import polars as pl
 
 from lamina.data import builtin
 from lamina.data.csv_files import read_csv
-from lamina.data.frames import from_objects, is_frame, is_series, read_frame, read_series
+from lamina.data.frames import datetime_column, from_objects, is_frame, is_series, read_frame, read_series
 from lamina.data.images import array_table, read_idx_pair, read_npz
-from lamina.data.table import Column, Table, text_column
+from lamina.data.table import Column, Table
 from lamina.errors import DataError, did_you_mean
 
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
@@ -80,7 +80,7 @@ def _sliced(table: Table, chunk_rows: int | None) -> Iterator[Table]:
     if chunk_rows is None or table.n_rows <= chunk_rows:
         yield table
         return
-    for start in range(0, table.n_rows, chunk_rows):  # the chunks' rows keep their numbers
+    for start in range(0, table.n_rows, chunk_rows):
         yield table.rows(np.arange(start, min(start + chunk_rows, table.n_rows)))
 
 
@@ -107,7 +107,7 @@ def _pair(x: Any, y: Any) -> Table:
     table = read_table(x) if is_frame(x) else _array(x, None)
     if len(column) != table.n_rows:
         raise DataError(f"X has {table.n_rows} rows, but y has {len(column)}; they must agree.")
-    return table.with_column(name, column)
+    return table.with_target(name, column)
 
 
 def target_column(y: Any) -> tuple[str, Column]:
@@ -151,6 +151,6 @@ def _values_column(values: np.ndarray, name: str) -> Column:
         return Column("boolean", values.astype(np.int32), ("False", "True"))
     if values.dtype.kind in "iuf":
         return Column("number", values)
-    if values.dtype.kind in "US":
-        return text_column([str(value) for value in values])
-    return from_objects(values.tolist(), name, "X")
+    if values.dtype.kind == "M":
+        return datetime_column(values)
+    return from_objects(values.astype(str).tolist() if values.dtype.kind == "S" else values.tolist(), name, "X")

@@ -153,8 +153,10 @@ class Schema:
         """Where the model or the data has no names, match columns by position."""
         if table.named and self.named:
             return table
-        inputs = [column.name for column in self.columns if column.role != "target"]
-        given = [name for name in table.columns if name != table.target]
+        inputs = [column.name for column in self.columns if column.role in ("feature", "left out")]
+        targets = {table.target, self.target.name} if table.named else {table.target}
+        others = {column.name for column in self.columns if column.role in ("weight", "group", "time")} | targets
+        given = [name for name in table.columns if name not in others]
         if given == inputs:
             return table
         if len(given) != len(inputs):
@@ -283,8 +285,7 @@ def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
         return Column("number", np.where(column.values < 0, np.nan, column.values.astype(np.float64)))
     by_level = [as_number(level) for level in column.levels]
     for code, number in enumerate(by_level):
-        rows = np.flatnonzero((column.values == code) & (number is None))
-        if len(rows):
+        if number is None and (rows := np.flatnonzero(column.values == code)).size:
             raise SchemaError(
                 f"{table.source}, column {expected.name!r}, row {table.row_number(rows[0])}: "
                 f"{column.levels[code]!r} is not a number; correct it, or leave it empty for a missing value."

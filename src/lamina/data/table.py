@@ -133,14 +133,18 @@ class Table:
         return replace(self, columns=kept)
 
     def with_column(self, name: str, column: Column) -> "Table":
-        """Return the table with one more column, which becomes the target.
+        """Return the table with one more column.
 
         Raises:
             DataError: the name is taken.
         """
         if name in self.columns:
-            raise DataError(f"{self.source} has a column {name!r} already; rename the target or leave the column out.")
-        return replace(self, columns={**self.columns, name: column}, target=name)
+            raise DataError(f"{self.source} has a column {name!r} already; rename one of the two.")
+        return replace(self, columns={**self.columns, name: column})
+
+    def with_target(self, name: str, column: Column) -> "Table":
+        """Return the table with one more column, which is the target; errors as in ``with_column``."""
+        return replace(self.with_column(name, column), target=name)
 
 
 def number_text(value: Any) -> str:

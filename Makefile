@@ -1,0 +1,39 @@
+# Two commands do all their own set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint lock wheel picture clean
+
+# The main job on embedded data: train on scikit-learn's handwritten digits, show the score, predict with the result.
+demo: $(STAMP)
+	$(BIN)/lamina train digits --test 0.2 -o digits.lamina
+	$(BIN)/lamina show digits.lamina | head -n 12
+
+test: lint
+	$(BIN)/pytest --cov
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The lock is what is installed, without this package: run it in an environment that passes the tests.
+lock:
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --no-isolation
+
+picture: $(STAMP)
+	$(BIN)/python docs/make_pictures.py
+
+clean:
+	rm -rf $(VENV) dist build digits.lamina

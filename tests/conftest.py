@@ -1,0 +1,14 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def lamina_data() -> Path:
+    """The folder of real data sets, which are too large to be kept beside the tests."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("LAMINA_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"there is no folder {folder}; set LAMINA_DATA to the folder of the real data sets")
+    return folder

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from lamina.data.table import Column, text_column
+from lamina.data.text_values import MISSING_TOKENS, as_number, recoded, typed
+
+LONG = "a sentence that is certainly longer than forty characters"
+
+
+def cells(column: Column) -> list[str]:
+    return [column.cell(row) for row in range(len(column))]
+
+
+@pytest.mark.parametrize("token", sorted(MISSING_TOKENS))
+def test_every_missing_token_is_missing_among_numbers_and_among_texts(token):
+    numbers = typed(text_column(["1", token, " 2.5 "]))
+    assert (numbers.type, cells(numbers)) == ("number", ["1", "", "2.5"])
+    texts = typed(text_column(["x", f" {token} ", "y"]))
+    assert (texts.type, cells(texts), texts.levels) == ("text", ["x", "", "y"], ("x", "y"))
+
+
+def test_words_that_only_look_like_missing_tokens_stay():
+    column = typed(text_column(["none", "na", "missing", "-"]))
+    assert cells(column) == ["none", "na", "missing", "-"]
+
+
+def test_question_mark_is_missing_among_numbers_and_short_strings():
+    numbers = typed(text_column(["1", "?", "2"]))
+    assert (numbers.type, cells(numbers)) == ("number", ["1", "", "2"])
+    assert cells(typed(text_column(["Private", "?", "State-gov"]))) == ["Private", "", "State-gov"]
+
+
+def test_question_mark_stays_in_free_text():
+    assert cells(typed(text_column([LONG, "?", "short"]))) == [LONG, "?", "short"]
+
+
+def test_a_column_of_missing_values_is_a_number_column():
+    column = typed(text_column(["", "NA", None, "?"]))
+    assert column.type == "number"
+    assert np.isnan(column.values).tolist() == [True] * 4
+
+
+def test_numbers_stay_text_where_told():
+    assert cells(typed(text_column(["02134", "1"]), parse_numbers=False)) == ["02134", "1"]
+    dates = typed(text_column(["2024-01-01"]), parse_dates=False)
+    assert (dates.type, cells(dates)) == ("text", ["2024-01-01"])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e3", 1000.0), ("-.5", -0.5), ("+7", 7.0), ("inf", float("inf")), ("1_000", None), ("1,5", None), ("x", None)],
+)
+def test_as_number(text, number):
+    assert as_number(text) == number
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("2024-01-02", "1970-01-01"),
+        ("2024-01-02T00:00:00", "1970-01-01 00:00:00"),
+        ("2024-01-02T01:00:00+01:00", "1970-01-01T00:00:00Z"),
+        ("02.01.2024", "01.01.1970"),
+        ("02/01/2024", "01/01/1970"),
+        ("2024/01/02", "1970/01/01"),
+        ("2024/01/02 00:00", "1970/01/01 00:00"),
+    ],
+)
+def test_dates_of_one_format_are_seconds_since_1970(first, second):
+    column = typed(text_column([first, "NA", second]))
+    assert column.type == "datetime"
+    np.testing.assert_array_equal(column.values, [1704153600.0, np.nan, 0.0])
+
+
+def test_month_before_day_is_recognised_where_the_other_order_is_impossible():
+    assert typed(text_column(["01/02/2024", "01/31/2024"])).values.tolist() == [1704153600.0, 1706659200.0]
+
+
+@pytest.mark.parametrize("other", ["tomorrow", "31.12.2024", "2024-13-01"])
+def test_dates_beside_anything_else_are_text(other):
+    column = typed(text_column(["2024-01-02", other]))
+    assert (column.type, cells(column)) == ("text", ["2024-01-02", other])
+
+
+def test_recoded_joins_levels_that_became_equal():
+    column = recoded(text_column(["a", "A", None, "b"]), ["a", "a", None])
+    assert (column.levels, column.values.tolist()) == (("a",), [0, 0, -1, -1])
