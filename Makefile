@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint lock wheel picture clean
+.PHONY: demo test lint lock docs wheel picture clean
 
 # The main job on embedded data: train on scikit-learn's handwritten digits, show the score, predict with the result.
 demo: $(STAMP)
@@ -28,6 +28,9 @@ $(STAMP): requirements.lock pyproject.toml
 # The lock is what is installed, without this package: run it in an environment that passes the tests.
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_help.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --no-isolation

@@ -160,7 +160,9 @@ def test_no_file_and_a_folder(tmp_path):
 
 
 def test_a_quote_that_is_never_closed_is_found_in_a_long_file(tmp_path):
-    assert message(tmp_path, b'a,b\n1,"x\n' + b"2,yyyyyyyy\n" * 200_000).endswith("a quote is opened there and never closed.")
+    assert message(tmp_path, b'a,b\n1,"x\n' + b"2,yyyyyyyy\n" * 200_000).endswith(
+        "a quote is opened there and never closed."
+    )
 
 
 def test_an_error_in_a_later_chunk_comes_after_the_chunks_before(tmp_path):

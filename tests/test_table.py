@@ -86,10 +86,12 @@ def test_picked_rows_keep_their_number_in_the_source():
     assert [picked.row_number(row) for row in (0, 1)] == [105, 104]
 
 
-def test_without_and_with_column():
+def test_without_with_column_and_with_target():
     table = small_table().without(["a"]).with_column("c", Column("number", np.arange(3)))
-    assert (list(table.columns), table.target, table.source) == (["b", "c"], "c", "small.csv")
-    with pytest.raises(DataError, match=re.escape("small.csv has a column 'b' already; rename the target")):
+    assert (list(table.columns), table.target, table.source) == (["b", "c"], None, "small.csv")
+    table = table.with_target("d", Column("number", np.arange(3)))
+    assert (list(table.columns), table.target) == (["b", "c", "d"], "d")
+    with pytest.raises(DataError, match=re.escape("small.csv has a column 'b' already; rename one of the two.")):
         table.with_column("b", Column("number", np.arange(3)))
 
 

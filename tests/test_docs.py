@@ -1,0 +1,69 @@
+"""The documentation is executed, and cannot drift from the program."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import lamina
+from lamina.cli.main import cli, run
+from lamina.config import options
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def masked(text: str) -> list[str]:
+    """Lines without their figures and spacing, which differ from machine to machine."""
+    return [" ".join(re.sub(r"[\d.,]+(e-?\d+)?", "#", line).split()) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = blocks(page, "python")
+    assert examples
+    namespace: dict = {}
+    for example in examples:
+        exec(compile(example, page.name, "exec"), namespace)
+    assert isinstance(namespace["model"], lamina.Model)
+
+
+def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks(ROOT / "README.md", "console")
+    for command in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
+        line, _, expected = command.partition("\n")
+        program, *arguments = shlex.split(line)
+        assert program == "lamina"
+        assert run(arguments) == 0, line
+        assert masked(capsys.readouterr().out) == masked(expected), line
+    assert (tmp_path / "predictions.csv").read_text().startswith("cultivar,p_class_0,p_class_1,p_class_2\nclass_0,")
+
+
+def test_the_help_page_is_that_of_the_program():
+    spec = importlib.util.spec_from_file_location("make_help", ROOT / "docs" / "make_help.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (ROOT / "docs" / "help.md").read_text(encoding="utf-8")
+    assert page == module.help_page(), "run `make docs`"
+    for command in cli.list_commands(None):
+        assert f"## lamina {command}\n" in page
+    for name in options():
+        assert f"--{name.replace('_', '-')}" in page
+
+
+def test_the_changelog_has_the_version():
+    assert f"## {lamina.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_file_that_a_page_links_to_is_there():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
