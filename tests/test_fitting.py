@@ -137,7 +137,7 @@ def test_a_missing_target_is_an_error_in_python_and_dropped_on_request():
     with pytest.raises(lamina.DataError, match=f"the target 'label' is missing in {n_missing} rows, the first is row"):
         lamina.fit(frame, "label")
     run = lamina.prepare(frame, "label", drop_missing_targets=True)
-    assert run.notes == [f"dropped {n_missing} rows without a value of the target 'label'"]
+    assert run.notes == [f"the data frame: dropped {n_missing} rows without a value of the target 'label'"]
     assert sum(len(part) for part in run.parts.values()) == 120 - n_missing
 
 

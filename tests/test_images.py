@@ -117,9 +117,13 @@ class Trap:
 def test_pickled_objects_are_refused_and_never_unpickled(tmp_path):
     path, sprung = tmp_path / "a.npz", tmp_path / "sprung"
     np.savez(path, X=np.array([[Trap(sprung)]], dtype=object), y=np.zeros(1))
-    assert refused(read_npz, path).startswith("a.npz is not an npz archive of plain arrays: Object arrays cannot be loaded")
+    assert refused(read_npz, path).startswith(
+        "a.npz is not an npz archive of plain arrays: Object arrays cannot be loaded"
+    )
     np.savez(path, X=np.zeros((1, 1)), y=np.array([Trap(sprung)], dtype=object))
-    assert refused(read_npz, path).startswith("a.npz is not an npz archive of plain arrays: Object arrays cannot be loaded")
+    assert refused(read_npz, path).startswith(
+        "a.npz is not an npz archive of plain arrays: Object arrays cannot be loaded"
+    )
     assert not sprung.exists()
 
 
@@ -144,6 +148,8 @@ def test_npz_archives_that_are_damaged(tmp_path):
     np.savez(path, X=np.eye(50))
     content = path.read_bytes()
     assert refused(read_npz, written(path, content[:-40])).startswith("a.npz is ")
-    assert refused(read_npz, written(path, content[:200] + b"\xff" * 64 + content[264:])).startswith("a.npz is damaged: ")
+    assert refused(read_npz, written(path, content[:200] + b"\xff" * 64 + content[264:])).startswith(
+        "a.npz is damaged: "
+    )
     assert refused(read_npz, written(path, b"plain text")).startswith("a.npz is not an npz archive of plain arrays: ")
     assert refused(read_npz, written(path, b"")).startswith("a.npz is not an npz archive of plain arrays: ")

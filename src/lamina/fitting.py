@@ -24,7 +24,7 @@ from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.splits import holdout
 from lamina.data.table import Table
-from lamina.errors import ConfigError, DataError, LaminaWarning
+from lamina.errors import ConfigError, DataError, LaminaWarning, shortened
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model import Model, Report, as_tensors, build_network, row_weights, target_and_weights
@@ -186,6 +186,11 @@ def fit(data: Any, target: str | None = None, *, data_dir: str | None = None, **
         if run.state.best_weights is None:
             raise
         run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
+    left_out = [c.name for c in run.schema.columns if c.kind in ("identifier", "text", "datetime") and c.reason]
+    left_out = [name for name in left_out if name not in run.config.drop]
+    if left_out:
+        names = shortened([repr(name) for name in left_out])
+        warnings.warn(f"left out of the features: {names}; model.report.notes says why.", LaminaWarning, stacklevel=2)
     if run.state.diverged or run.state.stopped.startswith("interrupted"):
         warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=2)
     return run.finish()
@@ -218,6 +223,8 @@ def prepare(
     )  # fmt: skip
     notes += schema.notes()
     tables = _split(table, schema, config, _official_test(data, config), data_dir)
+    if drop_missing_targets:
+        tables = {name: _with_target(part, schema.target.name, notes) for name, part in tables.items()}
     prepared = time.perf_counter()
     checked = {name: schema.check(part)[0] for name, part in tables.items()}
     targets = {name: target_and_weights(schema, part) for name, part in tables.items()}
@@ -249,12 +256,9 @@ def prepare(
 
 def _usable_rows(table: Table, target: str | None, weight: str | None, drop: bool) -> tuple[Table, list[str]]:
     """Return the rows with a target and a weight above 0: a weight of 0 equals the row's absence."""
-    notes = []
+    notes: list[str] = []
     if target is not None:
-        missing = table[target].is_missing()
-        if drop and missing.any() and not missing.all():
-            notes.append(f"dropped {int(missing.sum())} rows without a value of the target {target!r}")
-            table = table.rows(~missing)
+        table = _with_target(table, target, notes) if drop else table
     if weight is not None:
         zero = row_weights(table, weight) == 0
         if zero.all():
@@ -263,6 +267,14 @@ def _usable_rows(table: Table, target: str | None, weight: str | None, drop: boo
     if table.n_rows < 2:
         raise DataError(f"{table.source} has {table.n_rows} usable row; at least 2 are needed to learn from.")
     return table, notes
+
+
+def _with_target(table: Table, target: str, notes: list[str]) -> Table:
+    kept, n_dropped = table.rows_with(target)
+    if not n_dropped or not kept.n_rows:
+        return table  # a target that is missing everywhere is reported by the schema
+    notes.append(f"{table.source}: dropped {n_dropped} rows without a value of the target {target!r}")
+    return kept
 
 
 def _official_test(data: Any, config: Config) -> Any:
@@ -315,7 +327,9 @@ def _with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array 
         factors = np.array([class_weight.get(name, 1.0) for name in names])
     weights: Array = rows * factors[part.y]
     if not weights.any():
-        raise ConfigError("class_weight leaves no row with a weight above 0; raise the weight of a class that is there.")
+        raise ConfigError(
+            "class_weight leaves no row with a weight above 0; raise the weight of a class that is there."
+        )
     return weights
 
 

@@ -99,9 +99,9 @@ def _output(out: str | None) -> Iterator[TextIO]:
         with open(out, "w", encoding="utf-8", newline="") as file:
             yield file
         return
+    if not Path(out).parent.is_dir():
+        raise ConfigError(f"cannot write {out!r}: there is no folder {str(Path(out).parent)!r}.")
     path = Path(os.path.realpath(out))  # of a link, the file that it points to is replaced
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write {out!r}: there is no folder {str(path.parent)!r}.")
     handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lamina.fitting import Run
     from lamina.model import Model
 
+_MAX_NOTES = 12
+
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", required=False)
@@ -67,7 +69,7 @@ def train(
             bar.update(tasks[name], completed=done)
 
         run = prepare(data, target, data_dir=data_dir, drop_missing_targets=True, progress=show, **values)
-    _announce(talk, run)
+    _announce(talk, run, out)
     interrupted = _train(talk, run)
     if interrupted and run.state.best_weights is None:
         talk.note("interrupted before the first epoch was complete; nothing was saved.")
@@ -89,14 +91,16 @@ def _default_folder(data: str) -> str:
     return f"{name.replace(':', '-')}.lamina"
 
 
-def _announce(talk: Talk, run: "Run") -> None:
+def _announce(talk: Talk, run: "Run", out: str) -> None:
     target = run.schema.target
     what = f"{len(target.classes)} classes" if target.classes else "numbers"
     talk.note(f"{target.task} of {target.name!r} ({what}) from {len(run.schema.features)} columns")
     rows = ", ".join(f"{len(part):,} {name}" for name, part in run.parts.items())
     talk.note(f"rows: {rows}")
-    for note in run.notes:
+    for note in run.notes[:_MAX_NOTES]:
         talk.note(f"note: {note}")
+    if len(run.notes) > _MAX_NOTES:
+        talk.note(f"note: and {len(run.notes) - _MAX_NOTES} more, which `lamina show {out} --json` lists")
     config = run.config
     units = "-".join(str(units) for units in config.hidden_units or ())
     talk.note(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lamina.data.images import image_table, read_idx
+from lamina.data.images import image_table, read_idx, unpacked
 from lamina.data.table import Column, Table, text_column
 from lamina.errors import DataError
 
@@ -136,7 +136,7 @@ def download_fashion(
             _fetch(f"{url}{stem}.gz", file.write, lambda done, total: progress and progress(stem, done, total))
             file.flush()
             os.fsync(file.fileno())
-        digest = hashlib.sha256(read_idx(Path(temporary)).base).hexdigest()  # type: ignore[arg-type]
+        digest = hashlib.sha256(unpacked(Path(temporary))).hexdigest()
         if digest != _FASHION_SHA256[stem]:
             raise DataError(
                 f"the download of {stem} has the SHA-256 {digest}, not that of the official file; try again."
@@ -155,6 +155,8 @@ def _fetch(url: str, write: Callable[[bytes], object], progress: Callable[[int, 
                 write(block)
                 done += len(block)
                 progress(done, total)
+            if done < total:
+                raise DataError(f"the download of {url} broke off after {done} of {total} bytes; try again.")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(

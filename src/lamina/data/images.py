@@ -29,7 +29,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: no file, a wrong magic number, a type other than unsigned byte, a file cut short or too long.
     """
-    content = _bytes(path)
+    content = unpacked(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[3] not in (1, 2, 3, 4):
         found = int.from_bytes(content[:4], "big")
         raise DataError(
@@ -133,7 +133,12 @@ def _label_column(labels: NDArray[Any], source: str) -> Column:
     return text_column(labels.tolist()) if labels.dtype.kind == "U" else Column("number", labels)
 
 
-def _bytes(path: Path) -> bytes:
+def unpacked(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked where it is gzipped.
+
+    Raises:
+        DataError: no file, or a gzip file that is cut short or damaged.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -70,7 +70,7 @@ def _groups(group: Column, n_wanted: float, rng: np.random.Generator) -> NDArray
     # By their text in sorted order, so that the same groups are held out whatever the source's order of levels.
     names, codes = np.unique(np.array(text.levels)[text.values], return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"the group column has one value only, {names[0]!r}; groups cannot be held out.")
+        raise DataError(f"the group column has one value only, {str(names[0])!r}; groups cannot be held out.")
     order = rng.permutation(len(names))
     sizes = np.bincount(codes)[order]
     before = np.cumsum(sizes) - sizes

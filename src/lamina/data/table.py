@@ -127,6 +127,12 @@ class Table:
         """Return the number that the row at ``row`` has in the source, counted from 1, for messages."""
         return self.first_row + int(row if self.positions is None else self.positions[row])
 
+    def rows_with(self, name: str) -> tuple["Table", int]:
+        """Return the rows that have a value in the column ``name``, and how many others there were."""
+        missing = self[name].is_missing()
+        n_missing = int(missing.sum())
+        return (self.rows(~missing), n_missing) if n_missing else (self, 0)
+
     def without(self, names: Sequence[str]) -> "Table":
         """Return the table without the columns ``names``."""
         kept = {name: column for name, column in self.columns.items() if name not in names}

@@ -1,6 +1,6 @@
 """The target: its task, its classes, and the way from a column to codes or numbers and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,7 +39,11 @@ class Target:
         if task == "auto":
             task = "regression" if _looks_continuous(present) else "classification"
         if task == "regression":
-            _check_numbers(present, name, source)
+            _check_numbers(column, name, source)
+            if len(np.unique(present.values)) < 2:
+                raise DataError(
+                    f"{source}: every value of the target {name!r} is {present.values[0]:g}; nothing can be learned."
+                )
             return cls(name, "regression")
         classes = _classes(present)
         if len(classes) < 2:
@@ -76,11 +80,13 @@ class Target:
                 "drop them first."
             )
         if self.task == "regression":
-            _check_numbers(column, name, table.source, distinct=1)
+            _check_numbers(column, name, table.source, table.row_number)
             return np.asarray(column.values, dtype=np.float64)
         text = column.as_text()
         known = {_key(value): code for code, value in enumerate(self.classes)}
-        codes = np.array([known.get(_key(level), -1) for level in text.levels], dtype=np.int64)[text.values]
+        exact = {value: code for code, value in enumerate(self.classes) if isinstance(value, str)}
+        by_level = [exact.get(level, known.get(_key(level), -1)) for level in text.levels]
+        codes = np.array(by_level, dtype=np.int64)[text.values]
         if (codes < 0).any():
             row = int((codes < 0).argmax())
             value = text.cell(row)
@@ -114,7 +120,8 @@ def _looks_continuous(column: Column) -> bool:
     if column.type != "number":
         return False
     values = column.values
-    return bool((values != np.floor(values)).any()) or len(np.unique(values)) > MAX_INTEGER_CLASSES
+    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
+    return not whole or len(np.unique(values)) > MAX_INTEGER_CLASSES
 
 
 def _classes(column: Column) -> tuple[Any, ...]:
@@ -126,16 +133,16 @@ def _classes(column: Column) -> tuple[Any, ...]:
     return tuple(int(value) if float(value).is_integer() else value for value in distinct)
 
 
-def _check_numbers(column: Column, name: str, source: str, distinct: int = 2) -> None:
+def _check_numbers(
+    column: Column, name: str, source: str, row_number: Callable[[int], int] = lambda row: row + 1
+) -> None:
     if column.type != "number":
-        raise DataError(f"{source}: the target {name!r} holds text, {column.cell(0)!r}; regression needs numbers.")
-    if not np.isfinite(column.values).all():
-        row = int(np.flatnonzero(~np.isfinite(column.values))[0]) + 1
+        example = column.cell(int(column.is_missing().argmin()))
+        raise DataError(f"{source}: the target {name!r} holds {column.type}, {example!r}; regression needs numbers.")
+    infinite = np.isinf(column.values)
+    if infinite.any():
+        row = row_number(int(infinite.argmax()))
         raise DataError(f"{source}: the target {name!r} is infinite in row {row}; correct or drop the row.")
-    if len(np.unique(column.values)) < distinct:
-        raise DataError(
-            f"{source}: every value of the target {name!r} is {column.values[0]:g}; nothing can be learned."
-        )
 
 
 def _key(value: Any) -> str:

@@ -200,7 +200,7 @@ def predict_outputs(network: MLP, inputs: Mapping[str, Tensor], n_rows: int) -> 
     network.eval()
     parts = []
     with torch.inference_mode():
-        for start in range(0, n_rows, _PREDICTION_ROWS):
+        for start in range(0, max(n_rows, 1), _PREDICTION_ROWS):  # no rows: an empty (0, k)
             part = {name: values[start : start + _PREDICTION_ROWS] for name, values in inputs.items()}
             parts.append(network(part))
     return torch.cat(parts)

@@ -1,0 +1,225 @@
+import json
+
+import numpy as np
+import pytest
+
+from lamina.data.readers import read_table
+from lamina.data.schema import Schema
+from lamina.data.table import Column, Table, text_column
+from lamina.errors import DataError, SchemaError
+
+N = 40
+RNG = np.random.default_rng(0)
+Y = text_column(["no", "yes"] * (N // 2))
+WORDS = [f"the parcel number {i} came late and was open" for i in range(N)]
+
+
+def numbers(values) -> Column:
+    return Column("number", np.asarray(values))
+
+
+def table(source: str = "train.csv", **columns: Column) -> Table:
+    return Table(columns, len(next(iter(columns.values()))), source)
+
+
+def feature(column: Column, name: str = "a", **options) -> tuple[str, str, str]:
+    """Return kind, role and reason of one column beside a good one."""
+    schema = Schema.infer(table(**{name: column}, good=numbers(RNG.normal(size=len(column))), y=Y), "y", **options)
+    return schema.columns[0].kind, schema.columns[0].role, schema.columns[0].reason
+
+
+def trained() -> Schema:
+    return Schema.infer(table(age=numbers(RNG.normal(size=N)), city=text_column(["Ulm", "Bonn"] * 20), y=Y), "y")
+
+
+def refused(schema: Schema, data: Table, kind: type[Exception] = SchemaError) -> str:
+    with pytest.raises(kind) as error:
+        schema.check(data)
+    return str(error.value)
+
+
+ID = "nearly every row has its own value, as in an identifier; --kind a={} keeps it"
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (numbers(RNG.normal(size=N)), ("number", "feature", "")),
+        (numbers([1.0, 2.0] * 20), ("number", "feature", "")),
+        (numbers(RNG.integers(0, 9, N)), ("number", "feature", "")),
+        (numbers(np.array([True, False] * 20)), ("number", "feature", "")),
+        (numbers(RNG.permutation(N) + 7), ("identifier", "left out", ID.format("number"))),
+        (numbers(np.append(np.arange(N - 1.0), np.nan)), ("number", "feature", "")),
+        (numbers(np.full(N, 20240131)), ("constant", "left out", "every value is 20240131")),
+        (numbers([3.0] * (N - 1) + [np.nan]), ("number", "feature", "")),
+        (numbers([np.nan] * N), ("constant", "left out", "every value is missing")),
+        (text_column([None] * N), ("constant", "left out", "every value is missing")),
+        (text_column(["x"] * N), ("constant", "left out", "every value is 'x'")),
+        (text_column(["x"] * (N - 1) + [None]), ("category", "feature", "")),
+        (text_column(["x", "y"] * 20), ("category", "feature", "")),
+        (Column("boolean", np.arange(N) % 2, ("False", "True")), ("category", "feature", "")),
+        (text_column([f"k{i}" for i in range(N)]), ("identifier", "left out", ID.format("category"))),
+        (text_column([f"k{i % 30}" for i in range(N)]), ("category", "feature", "")),
+        (
+            text_column(WORDS),
+            ("text", "left out", "free text of 9 words on average; --kind a=category keeps it"),
+        ),
+        (text_column(WORDS[:10] * 4), ("category", "feature", "")),
+        (
+            Column("datetime", np.arange(N) * 86400.0),
+            ("datetime", "left out", "dates and times are not read as features yet"),
+        ),
+        (Column("image", np.zeros((N, 2, 3), np.uint8)), ("image", "feature", "")),
+    ],
+)
+def test_what_is_inferred_of_a_column(column, expected):
+    assert feature(column) == expected
+
+
+@pytest.mark.parametrize("name", ["id", "customer_id", "ID", "uuid", "row_number", "index", "unnamed_1"])
+def test_distinct_whole_numbers_under_the_name_of_an_identifier(name):
+    distinct = RNG.permutation(N) * 17
+    assert feature(numbers(distinct), name)[:2] == ("identifier", "left out")
+    assert feature(numbers(distinct), "price")[:2] == ("number", "feature")
+    assert feature(numbers(distinct + 0.5), name)[:2] == ("number", "feature")
+    assert feature(numbers(distinct % 20), name)[:2] == ("number", "feature")
+
+
+def test_narrow_integers_do_not_overflow_where_their_range_is_measured():
+    values = np.arange(-128, 128).astype(np.int8)
+    schema = Schema.infer(table(a=numbers(values), b=numbers(values % 7), y=numbers(values % 2)), "y")
+    assert [column.kind for column in schema.columns] == ["identifier", "number", "number"]
+
+
+def test_few_rows_make_no_identifiers():
+    few = table(a=numbers(np.arange(10)), b=text_column(list("abcdefghij")), y=numbers([0, 1] * 5))
+    assert [column.kind for column in Schema.infer(few, "y").features] == ["number", "category"]
+
+
+def test_kind_overrules_the_inference():
+    assert feature(text_column(WORDS), kind={"a": "category"}) == ("category", "feature", "as told")
+    assert feature(numbers([1, 2] * 20), kind={"a": "category"}) == ("category", "feature", "as told")
+    assert feature(numbers(np.arange(N)), kind={"a": "number"}) == ("number", "feature", "as told")
+
+
+def test_drop_and_columns_with_a_role_of_their_own():
+    columns = {name: numbers(RNG.normal(size=N)) for name in ("a", "w", "g", "t", "d")}
+    schema = Schema.infer(table(**columns, y=Y), "y", drop=["d"], weight="w", group="g", time="t")
+    assert {column.name: column.role for column in schema.columns} == {
+        "a": "feature", "w": "weight", "g": "group", "t": "time", "d": "left out", "y": "target",
+    }  # fmt: skip
+    assert schema.notes() == []
+    with pytest.raises(DataError, match="column 'y' cannot be both the target and the weight"):
+        Schema.infer(table(**columns, y=Y), "y", weight="y")
+    with pytest.raises(DataError, match="column 'y' is the target and cannot be dropped"):
+        Schema.infer(table(**columns, y=Y), "y", drop=["y"])
+
+
+@pytest.mark.parametrize("options", [{"kind": {"agee": "number"}}, {"drop": ["agee"]}, {"weight": "agee"}])
+def test_options_that_name_no_column(options):
+    with pytest.raises(DataError, match="train.csv has no column 'agee'. Did you mean 'age'\\? Columns: age, y."):
+        Schema.infer(table(age=numbers(np.arange(N)), y=Y), "y", **options)
+
+
+def test_the_target_is_asked_for_or_named_by_the_source():
+    data = table(age=numbers(RNG.normal(size=N)), y=Y)
+    with pytest.raises(DataError) as error:
+        Schema.infer(data)
+    assert str(error.value) == "say which column is the target (--target, target=). Columns: age, y."
+    assert Schema.infer(read_table("iris")).target.name == "species"
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(DataError) as error:
+        Schema.infer(table(a=numbers(np.full(N, 2)), y=Y), "y")
+    assert str(error.value) == "train.csv has no column to learn from: column 'a' is left out: every value is 2."
+    with pytest.raises(DataError, match="there is no other column than the target"):
+        Schema.infer(table(y=Y), "y")
+
+
+def test_category_names_are_the_columns_that_stay_text():
+    assert trained().category_names == {"city", "y"}
+    numeric = Schema.infer(table(a=numbers(RNG.normal(size=N)), y=numbers([0, 1] * 20)), "y")
+    assert numeric.category_names == frozenset()
+
+
+def test_json_round_trip():
+    images = Schema.infer(read_table("digits"))
+    for schema in (trained(), images):
+        assert Schema.from_json(json.loads(json.dumps(schema.as_json()))) == schema
+    assert images.features[0].shape == (8, 8)
+
+
+def test_check_reorders_columns_and_notes_those_it_ignores():
+    data = table("new.csv", extra=numbers([1]), city=text_column(["Ulm"]), other=numbers([1]), age=numbers([5]))
+    checked, notes = trained().check(data)
+    assert list(checked.columns) == ["age", "city"]
+    assert (checked["age"].values.tolist(), checked["city"].cell(0)) == ([5], "Ulm")
+    assert notes == ["new.csv: ignored the columns that the model does not know: extra, other"]
+
+
+def test_check_names_missing_columns_and_the_closest_ones():
+    data = table("new.csv", City=text_column(["Ulm"]), height=numbers([1]))
+    assert refused(trained(), data) == "new.csv lacks the columns 'age', 'city'. Is 'city' called 'City'?"
+    data = table("new.csv", city=text_column(["Ulm"]))
+    assert refused(trained(), data) == "new.csv lacks the column 'age'."
+
+
+def test_text_among_numbers_is_refused_with_its_row():
+    data = table("new.csv", age=text_column(["1", "2", "old"]), city=text_column(["Ulm"] * 3))
+    expected = (
+        "new.csv, column 'age', row {}: 'old' is not a number; correct it, or leave it empty for a missing value."
+    )
+    assert refused(trained(), data) == expected.format(3)
+    chunk = Table(data.columns, 3, "new.csv", first_row=1001)
+    assert refused(trained(), chunk.rows(np.array([1, 2]))) == expected.format(1003)
+    fine, _ = trained().check(data.rows(np.array([1, 0])))  # the level is there, but in none of these rows
+    assert fine["age"].values.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_values_are_refused_with_their_row(value):
+    data = table("new.csv", age=numbers([1.0, np.nan, value]), city=text_column(["Ulm"] * 3))
+    assert refused(trained(), data, DataError) == (
+        "new.csv, column 'age', row 3: the value is infinite; "
+        "replace it by a number, or leave it empty for a missing value."
+    )
+
+
+def test_columns_come_back_as_the_kind_that_they_had():
+    data = table(
+        age=Column("boolean", np.array([1, -1, 0]), ("False", "True")), city=numbers([3.0, np.nan, 0.5])
+    )  # fmt: skip
+    checked, _ = trained().check(data)
+    np.testing.assert_array_equal(checked["age"].values, [1, np.nan, 0])
+    assert [checked["city"].cell(row) for row in range(3)] == ["3", "", "0.5"]
+
+
+def test_dates_and_images_in_the_place_of_numbers():
+    city = text_column(["Ulm"])
+    dates = table("new.csv", age=Column("datetime", np.zeros(1)), city=city)
+    assert refused(trained(), dates) == "new.csv, column 'age': expected numbers, got dates."
+    images = table("new.csv", age=Column("image", np.zeros((1, 2, 2))), city=city)
+    assert refused(trained(), images) == "new.csv, column 'age': expected a number, got images."
+
+
+def test_images_of_another_size_are_refused():
+    schema = Schema.infer(read_table((np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1])))
+    assert (
+        refused(schema, read_table(np.zeros((1, 28, 28)))) == "X, column 'image': expected images (8, 8), got (28, 28)."
+    )
+    other = table("new.csv", image=numbers([1.0]))
+    assert refused(schema, other) == "new.csv, column 'image': expected images (8, 8), got number."
+
+
+def test_arrays_are_matched_by_position():
+    x = RNG.normal(size=(N, 3))
+    named = Schema.infer(table(a=numbers(x[:, 0]), b=numbers(x[:, 1]), y=Y, c=numbers(x[:, 2])), "y")
+    checked, _ = named.check(read_table(x[:2]))
+    np.testing.assert_array_equal([checked[name].values for name in "abc"], x[:2].T)
+    assert refused(named, read_table(x[:, :2])) == "X has 2 columns, but the model was trained on 3."
+    positional = Schema.infer(read_table((x, np.arange(N) % 2)))
+    frame = table(c=numbers([1]), b=numbers([2]), a=numbers([3]))
+    assert [positional.check(frame)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
+    with_target = table(x0=numbers([1]), x1=numbers([2]), x2=numbers([3]), y=numbers([0]))
+    assert [positional.check(with_target)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
