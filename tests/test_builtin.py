@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_a_download_is_checked_kept_and_not_repeated(lamina_data, tmp_path, serv
     np.testing.assert_array_equal(read_idx(path), read_idx(official))
     size = official.stat().st_size
     assert seen[-1] == (IMAGES, size, size)
-    assert all(before[1] < after[1] for before, after in zip(seen, seen[1:], strict=False))
+    assert all(before[1] < after[1] for before, after in pairwise(seen))
     assert list(kept.iterdir()) == [path] == [kept / f"{IMAGES}.gz"]
     (folder / f"{IMAGES}.gz").unlink()
     assert download_fashion(IMAGES, kept, url) == path

@@ -28,10 +28,10 @@ def rows(*tables: Table) -> list[list[str]]:
 
 def message(folder: Path, content: bytes) -> str:
     """Return what is wrong with a file of this content, without the folder."""
+    (folder / "t.csv").write_bytes(content)
     with pytest.raises(DataError) as error:
-        for _ in read_csv(str(folder / "t.csv")) if (folder / "t.csv").write_bytes(content) or True else ():
-            pass
-    return str(error.value).replace(str(folder) + "/", "")
+        list(read_csv(str(folder / "t.csv")))
+    return str(error.value).replace(f"{folder}/", "")
 
 
 def test_numbers_texts_dates_and_missing_values(tmp_path):
@@ -52,7 +52,7 @@ def test_numbers_texts_dates_and_missing_values(tmp_path):
         b"a|b\n1|x y\n2|z\n",
         b"a,b\n1,x y\n2,z",
         b"a,b\n\n1,x y\n  \n2,z\n\n",
-        b' a , "b" \n 1 , x y \n 2 , z \n'.replace(b' "b" ', b"b"),
+        b" a , b \n 1 , x y \n 2 , z \n",
         b'"a","b"\n"1","x y"\n"2","z"\n',
         gzip.compress(b"a,b\n1,x y\n2,z\n"),
     ],

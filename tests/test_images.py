@@ -63,7 +63,7 @@ def test_an_idx_file_of_two_axes_holds_rows_of_numbers(tmp_path):
     ("content", "expected"),
     [
         (b"", "f is not an IDX file: its magic number is 0, expected 2051 (images) or 2049 (labels)."),
-        (b"\x89PNG data", "f is not an IDX file: its magic number is 2303741511, expected 2051 (images) or 2049 (labels)."),
+        (b"\0\1\2\3", "f is not an IDX file: its magic number is 66051, expected 2051 (images) or 2049 (labels)."),
         (idx(IMAGES, 0x0D), "f holds values of IDX type 0x0d; only unsigned bytes (0x08) are read."),
         (idx(IMAGES)[:9], "f is cut short: its header needs 16 bytes and the file has 9."),
         (idx(IMAGES)[:-1], "f has 39 bytes, but its header (4, 2, 3) needs 40; fetch it again."),

@@ -147,12 +147,12 @@ def test_chunks_of_every_format_together_are_the_whole(tmp_path):
     frame.write_csv(tmp_path / "t.csv")
     frame.write_parquet(tmp_path / "t.parquet")
     np.savez(tmp_path / "t.npz", X=frame.to_numpy())
-    for name in ("t.csv", "t.parquet", "t.npz"):
-        chunks = list(read_tables(str(tmp_path / name), chunk_rows=3))
+    for file in ("t.csv", "t.parquet", "t.npz"):
+        chunks = list(read_tables(str(tmp_path / file), chunk_rows=3))
         assert [chunk.n_rows for chunk in chunks] == [3, 3, 1]
-        together = {column: sum((cells(chunk[column]) for chunk in chunks), []) for column in ("x0", "x1")}
-        assert together == contents(read_table(tmp_path / name))
-        assert [chunk.row_number(0) for chunk in chunks] == [1, 4, 7], name
+        together = {name: [cell for chunk in chunks for cell in cells(chunk[name])] for name in ("x0", "x1")}
+        assert together == contents(read_table(tmp_path / file))
+        assert [chunk.row_number(0) for chunk in chunks] == [1, 4, 7], file
 
 
 def test_text_columns_reach_the_csv_reader(tmp_path):

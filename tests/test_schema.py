@@ -117,7 +117,7 @@ def test_drop_and_columns_with_a_role_of_their_own():
 
 @pytest.mark.parametrize("options", [{"kind": {"agee": "number"}}, {"drop": ["agee"]}, {"weight": "agee"}])
 def test_options_that_name_no_column(options):
-    with pytest.raises(DataError, match="train.csv has no column 'agee'. Did you mean 'age'\\? Columns: age, y."):
+    with pytest.raises(DataError, match=r"train\.csv has no column 'agee'\. Did you mean 'age'\? Columns: age, y\."):
         Schema.infer(table(age=numbers(np.arange(N)), y=Y), "y", **options)
 
 
