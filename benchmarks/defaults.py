@@ -4,8 +4,8 @@
     python benchmarks/defaults.py concrete   # some of them
 
 Prints one row a table: the score on the validation rows, which early stopping watched, beside a linear model and a
-constant on the same rows, and the seconds of the fit and of the whole command. The adult table is also scored on its own
-test file. Log loss for classes, RMSE for numbers; smaller is better.
+constant on the same rows, and the seconds of the fit and of the whole command. The adult table is also scored on its
+own test file. Log loss for classes, RMSE for numbers; smaller is better.
 """
 
 import json

@@ -109,6 +109,16 @@ def test_balanced_class_weights_are_those_of_sklearn():
     assert not torch.allclose(weights_of(balanced), weights_of(lamina.fit((X, y), **options)))
 
 
+def test_class_weights_need_classes_and_scores_need_rows():
+    with pytest.raises(
+        lamina.ConfigError, match="class_weight is for classes, but the target 'progression' is a number"
+    ):
+        lamina.fit("diabetes", class_weight="balanced")
+    model = lamina.fit(toy(30), "label", epochs=1)
+    with pytest.raises(lamina.DataError, match="the data frame has no rows to score"):
+        model.evaluate(toy(30)[:0])
+
+
 def test_groups_and_times_are_kept_apart():
     n = 300
     rng = np.random.default_rng(0)

@@ -217,6 +217,8 @@ def test_arrays_are_matched_by_position():
     named = Schema.infer(table(a=numbers(x[:, 0]), b=numbers(x[:, 1]), y=Y, c=numbers(x[:, 2])), "y")
     checked, _ = named.check(read_table(x[:2]))
     np.testing.assert_array_equal([checked[name].values for name in "abc"], x[:2].T)
+    with_its_target, _ = named.check(read_table((x[:2], [0, 1])))
+    np.testing.assert_array_equal([with_its_target[name].values for name in "abc"], x[:2].T)
     assert refused(named, read_table(x[:, :2])) == "X has 2 columns, but the model was trained on 3."
     positional = Schema.infer(read_table((x, np.arange(N) % 2)))
     frame = table(c=numbers([1]), b=numbers([2]), a=numbers([3]))

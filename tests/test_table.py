@@ -86,6 +86,12 @@ def test_picked_rows_keep_their_number_in_the_source():
     assert [picked.row_number(row) for row in (0, 1)] == [105, 104]
 
 
+def test_rows_with_a_value_in_a_column():
+    table, n_missing = small_table().rows_with("a")
+    assert (n_missing, cells(table["b"]), table.row_number(1)) == (1, ["x", "y"], 3)
+    assert table.rows_with("a") == (table, 0)
+
+
 def test_without_with_column_and_with_target():
     table = small_table().without(["a"]).with_column("c", Column("number", np.arange(3)))
     assert (list(table.columns), table.target, table.source) == (["b", "c"], None, "small.csv")

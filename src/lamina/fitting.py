@@ -222,6 +222,10 @@ def prepare(
         weight=config.weight, group=config.group, time=config.time,
     )  # fmt: skip
     notes += schema.notes()
+    if config.class_weight is not None and not schema.target.classes:
+        raise ConfigError(
+            f"class_weight is for classes, but the target {schema.target.name!r} is a number; leave it out."
+        )
     tables = _split(table, schema, config, _official_test(data, config), data_dir)
     if drop_missing_targets:
         tables = {name: _with_target(part, schema.target.name, notes) for name, part in tables.items()}
@@ -313,7 +317,7 @@ def _split(table: Table, schema: Schema, config: Config, test: Any, data_dir: st
 
 def _with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
     """Return the rows' weights times those of their classes; ``balanced``: n / (k times the class's weight)."""
-    if class_weight is None or not schema.target.classes:
+    if class_weight is None:
         return part.weights
     rows = np.ones(len(part)) if part.weights is None else part.weights
     if class_weight == "balanced":

@@ -117,6 +117,8 @@ class Model:
             DataError, SchemaError: the data or its target cannot be read or does not fit.
         """
         table = self.read(data)
+        if not table.n_rows:
+            raise DataError(f"{table.source} has no rows to score.")
         y, weights = target_and_weights(self.schema, table)
         return score(self.task, y, self.predict_outputs(table), weights)
 

@@ -16,6 +16,7 @@ from lamina.training.schedules import SCHEDULES
 from lamina.training.step import make_step
 
 _PREDICTION_ROWS = 8192
+_USUAL_LEARNING_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,14 @@ def _stop_at_divergence(state: TrainState, rows: Rows, learning_rate: float) -> 
 
 
 def _likely_cause(rows: Rows, learning_rate: float) -> str:
+    lower_it = f"the learning rate {learning_rate:g} is likely too high: try {learning_rate / 10:g}"
+    if learning_rate > _USUAL_LEARNING_RATE:
+        return lower_it
+    # A standardised value is at most sqrt(n), which it is where one row dwarfs all others.
+    alone = 0.9 * math.sqrt(len(rows)) if len(rows) >= 100 else 10.0
     numbers = rows.inputs.get("numbers")
-    largest = 0.0 if numbers is None or not numbers.numel() else float(numbers.abs().max())
-    if largest > 1e4:
-        return (
-            f"an input lies {largest:.0g} standard deviations from its mean: look for a wrong value in a number column"
-        )
-    if rows.target.is_floating_point() and float(rows.target.abs().max()) > 1e4:
-        return "a target value lies more than 10,000 standard deviations from the mean: look for a wrong value"
-    return f"the learning rate {learning_rate:g} is likely too high: try {learning_rate / 10:g}"
+    if numbers is not None and float(numbers.abs().max()) > alone:
+        return "one row's value in a number column dwarfs all others: look for a wrong value there"
+    if rows.target.is_floating_point() and float(rows.target.abs().max()) > alone:
+        return "one row's target dwarfs all others: look for a wrong value there"
+    return lower_it
