@@ -4,11 +4,14 @@ import pytest
 
 from lamina.config import Config
 from lamina.errors import ConfigError
-from lamina.training.recipe import numeric_encoding, resolve, validation_fraction
+from lamina.training.recipe import resolve, validation_fraction
 
 
-def resolved(n_rows=1000, has_images=False, task="classification", has_validation=True, **options) -> Config:
-    return resolve(Config.of(**options), n_rows=n_rows, has_images=has_images, task=task, has_validation=has_validation)
+def resolved(**changes) -> Config:
+    facts = {"n_rows": 1000, "n_number_columns": 5, "has_images": False, "task": "classification"}
+    facts["has_validation"] = True
+    facts.update({name: changes.pop(name) for name in list(facts) if name in changes})
+    return resolve(Config.of(**changes), **facts)
 
 
 def test_no_holdout_below_a_hundred_rows():
@@ -17,11 +20,11 @@ def test_no_holdout_below_a_hundred_rows():
 
 @pytest.mark.parametrize(("n_rows", "batch"), [(10, 16), (824, 16), (4_000, 128), (26_000, 256), (800_000, 1024)])
 def test_minibatches_grow_with_the_rows(n_rows, batch):
-    assert resolved(n_rows).batch_size == batch
+    assert resolved(n_rows=n_rows).batch_size == batch
 
 
 def test_small_tables_get_thousands_of_steps_and_large_ones_few_passes():
-    small, large = resolved(824), resolved(1_000_000)
+    small, large = resolved(n_rows=824), resolved(n_rows=1_000_000)
     assert small.epochs == 77
     assert small.epochs * -(-824 // small.batch_size) > 4000
     assert large.epochs == 12
@@ -53,16 +56,19 @@ def test_the_user_is_never_overruled():
     assert resolved(early_stopping=False).patience is None
 
 
-def test_images_get_batch_norm_and_more_dropout():
-    config = resolved(has_images=True)
-    assert (config.normalization, config.dropout) == ("batch", 0.25)
-    assert (resolved().normalization, resolved().dropout) == ("none", 0.1)
+def test_images_get_batch_norm_and_tables_decay():
+    chosen = [(c.normalization, c.dropout, c.weight_decay) for c in (resolved(has_images=True), resolved())]
+    assert chosen == [("batch", 0.25, 0.01), ("none", 0.2, 0.3)]
+    assert resolved(hidden_units=()).weight_decay == 0.01
+    assert resolved(optimizer="sgd").weight_decay == 1e-5
 
 
-def test_wide_tables_are_standardised():
-    assert numeric_encoding(Config(), 128) == "piecewise_linear"
-    assert numeric_encoding(Config(), 129) == "standard"
-    assert numeric_encoding(Config.of(numeric="piecewise_linear"), 1000) == "piecewise_linear"
+def test_wide_tables_are_standardised_and_large_ones_cut_finer():
+    assert resolved(n_number_columns=128).numeric == "piecewise_linear"
+    assert resolved(n_number_columns=129).numeric == "standard"
+    assert resolved(n_number_columns=1000, numeric="piecewise_linear").numeric == "piecewise_linear"
+    assert [resolved(n_rows=n).bins for n in (9_999, 10_000)] == [24, 48]
+    assert resolved(bins=7).bins == 7
 
 
 def test_a_loss_of_the_other_task_is_refused():

@@ -55,7 +55,9 @@ class Config:
         "auto", "Encoding of numbers; auto: piecewise_linear, or standard above 128 number columns.", "choice", "Data",
         choices=("auto", "piecewise_linear", "standard"),
     )  # fmt: skip
-    bins: int = _option(48, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096)
+    bins: int | None = _option(
+        None, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096
+    )
     one_hot_levels: int = _option(
         8, "Categories with up to this many levels are one-hot, others get an embedding.", "int", "Data", low=0
     )

@@ -29,7 +29,7 @@ from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model import Model, Report, as_tensors, build_network, row_weights, target_and_weights
 from lamina.training.loop import EpochRecord, Rows, TrainState, train
-from lamina.training.recipe import numeric_encoding, resolve, threads, validation_fraction
+from lamina.training.recipe import resolve, threads, validation_fraction
 
 Array = NDArray[Any]
 
@@ -233,16 +233,17 @@ def prepare(
     checked = {name: schema.check(part)[0] for name, part in tables.items()}
     targets = {name: target_and_weights(schema, part) for name, part in tables.items()}
     y, weights = targets["train"]
+    kinds = [column.kind for column in schema.features]
+    config = resolve(
+        config, n_rows=len(y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
+        task=schema.target.task, has_validation="validation" in tables,
+    )  # fmt: skip
     encoder = Encoder.fit(
         schema, checked["train"], weights,
-        numeric=numeric_encoding(config, sum(column.kind == "number" for column in schema.features)),
-        bins=config.bins, one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows,
+        numeric=config.numeric, bins=config.bins or 1,
+        one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows,
     )  # fmt: skip
     parts = {name: Part(encoder.transform(checked[name], config.dtype), *targets[name]) for name in tables}
-    config = resolve(
-        config, n_rows=len(y), has_images=bool(encoder.images), task=schema.target.task,
-        has_validation="validation" in parts,
-    )  # fmt: skip
     mean, scale = (0.0, 1.0) if schema.target.classes else weighted_mean_and_deviation(y, weights)
     generator = torch.Generator().manual_seed(config.seed)
     network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)

@@ -15,6 +15,7 @@ MIN_HOLDOUT_ROWS = 100
 WIDE_TABLE = 128
 _ONE_THREAD_PRODUCTS = 15_000_000
 _TABLE_STEPS = 4000
+_TABLE_DECAY = 0.3
 _IMAGE_STEPS = 4500
 
 
@@ -25,45 +26,51 @@ def validation_fraction(n_rows: int) -> float:
     return 0.2 if n_rows < 50_000 else 0.1
 
 
-def numeric_encoding(config: Config, n_number_columns: int) -> str:
-    """Encoding of numbers: piecewise linear, but standard scaling in tables of very many number columns."""
-    if config.numeric != "auto":
-        return config.numeric
-    return "piecewise_linear" if n_number_columns <= WIDE_TABLE else "standard"
-
-
-def resolve(config: Config, *, n_rows: int, has_images: bool, task: str, has_validation: bool) -> Config:
-    """Return ``config`` with a value in the place of every ``None`` that the recipe chooses.
+def resolve(
+    config: Config, *, n_rows: int, n_number_columns: int, has_images: bool, task: str, has_validation: bool
+) -> Config:
+    """Return ``config`` with a value in the place of every ``None`` and ``auto`` that the recipe chooses.
 
     Args:
         config: the user's options.
         n_rows: training rows.
+        n_number_columns: features that are numbers.
         has_images: whether inputs are pixels.
         task: ``classification`` or ``regression``.
         has_validation: whether there are rows that early stopping can watch.
+
+    Raises:
+        ConfigError: a loss of the other task, or another number of activations than of hidden layers.
     """
     optimizer = OPTIMIZERS[config.optimizer]
     hidden_units = (256, 128) if config.hidden_units is None else config.hidden_units
     if isinstance(config.activation, tuple) and len(config.activation) != len(hidden_units):
         config = config.replace(hidden_units=hidden_units)  # raises with the two counts
-    batch_size = config.batch_size or _batch_size(n_rows)
-    steps_per_epoch = math.ceil(n_rows / batch_size)
-    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
-    epochs = config.epochs or min(max(math.ceil(steps / steps_per_epoch), 12), 200)
-    normalization = "batch" if has_images else "none"
-    stops_early = config.early_stopping and has_validation
     loss = next(record.name for record in LOSSES if record.task == task) if config.loss == "auto" else config.loss
     if LOSSES[loss].task != task:
         raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
+
+    numeric = "piecewise_linear" if n_number_columns <= WIDE_TABLE else "standard"
+    normalization = "batch" if has_images else "none"
+    dropout = 0.25 if has_images else 0.2
+    # The many pieces of the encoding are what decay must hold in a table; a linear model and images need little.
+    decays = config.optimizer == "adamw" and hidden_units and not has_images
+    weight_decay = _TABLE_DECAY if decays else optimizer.weight_decay
+    batch_size = config.batch_size or _batch_size(n_rows)
+    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
+    epochs = config.epochs or min(max(math.ceil(steps / math.ceil(n_rows / batch_size)), 12), 200)
+    stops_early = config.early_stopping and has_validation
     return replace(
         config,
         task=task,
+        numeric=numeric if config.numeric == "auto" else config.numeric,
+        bins=(24 if n_rows < 10_000 else 48) if config.bins is None else config.bins,
         hidden_units=hidden_units,
-        loss=loss,
-        dropout=(0.25 if has_images else 0.1) if config.dropout is None else config.dropout,
+        dropout=dropout if config.dropout is None else config.dropout,
         normalization=normalization if config.normalization == "auto" else config.normalization,
+        loss=loss,
         learning_rate=config.learning_rate or optimizer.learning_rate,
-        weight_decay=optimizer.weight_decay if config.weight_decay is None else config.weight_decay,
+        weight_decay=weight_decay if config.weight_decay is None else config.weight_decay,
         batch_size=batch_size,
         epochs=epochs,
         patience=(config.patience or max(math.ceil(epochs / 4), 8)) if stops_early else None,
