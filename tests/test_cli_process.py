@@ -28,7 +28,7 @@ def iris_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     [
         (["trian"], "there is no command 'trian'. Did you mean 'train'?"),
         (["xyzzy"], "there is no command 'xyzzy'. Commands: inspect, train, evaluate, predict, show, activations."),
-        (["train", "iris", "--epoch", "3"], "Did you mean '--epochs'?"),
+        (["train", "iris", "--epoch", "3"], "--epochs"),
         (["train", "iris", "--set", "epoch=3"], "unknown option 'epoch'. Did you mean 'epochs'?"),
         (["train", "iris", "--set", "epochs"], "--set 'epochs': expected NAME=VALUE"),
         (["train"], "say what to train on: lamina train DATA --target COL."),

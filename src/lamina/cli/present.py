@@ -1,9 +1,9 @@
 """How results and talk look: aligned columns on stdout, notes and progress on stderr."""
 
+import contextlib
 import json
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,17 +26,22 @@ class Talk:
         if not self.quiet:
             click.echo(text, err=True)
 
-    def progress(self, *columns: str) -> "Progress":
-        """Return a progress display with a bar between the description and ``columns``, format strings of its task."""
+    @contextlib.contextmanager
+    def progress(self, *columns: str) -> Iterator["Progress"]:
+        """Yield a progress display with a bar between the description and ``columns``, format strings of its task."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         console = Console(stderr=True, highlight=False)
         shown = [TextColumn(column) for column in columns]
-        return Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), *shown, TimeElapsedColumn(),
-            console=console, disable=self.quiet or not console.is_terminal,
-        )  # fmt: skip
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), *shown, TimeElapsedColumn(), console=console
+        )
+        if self.quiet or not console.is_terminal:
+            yield bar  # never started: it keeps count and shows nothing
+        else:
+            with bar:
+                yield bar
 
     def _show_warning(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
@@ -76,8 +81,3 @@ def score_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
     body = [[label, *(f"{scores[n]:.4f}" if n in scores else "" for n in names)] for label, scores in rows.items()]
     return columns(body, ["", *names], right=range(1, len(names) + 1))
-
-
-def is_terminal() -> bool:
-    """Whether a person is looking at stdout."""
-    return sys.stdout.isatty()

@@ -57,7 +57,7 @@ def read_series(series: Any, name: str, source: str) -> Column:
         moments = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
         return datetime_column(moments.to_numpy())
     if dtype in (nw.String, nw.Categorical, nw.Enum):
-        return _text(series.cast(nw.String).to_list())
+        return _text(series.to_list())
     if series.null_count() == len(series):
         return Column("number", np.full(len(series), np.nan))
     if dtype == nw.Object:
