@@ -57,6 +57,16 @@ def test_early_stopping_waits_for_its_patience():
     assert state.stopped == "no better validation loss in 3 epochs"
 
 
+def test_a_fall_within_the_tolerance_is_not_better():
+    state = start()
+    records = list(train(state, line(400), line(100, seed=1), **options(epochs=30, tol=0.05)))
+    best = math.inf
+    for record in records:
+        assert record.is_best == (record.validation_loss < best - 0.05)
+        best = record.validation_loss if record.is_best else best
+    assert state.best_loss == best > min(r.validation_loss for r in records)
+
+
 def test_without_validation_the_last_epoch_is_kept():
     state = start()
     records = list(train(state, line(50), **options(patience=1)))

@@ -56,6 +56,10 @@ def test_the_user_is_never_overruled():
     assert resolved(early_stopping=False).patience is None
 
 
+def test_tolerance_is_for_classes():
+    assert (resolved().tol, resolved(task="regression").tol, resolved(tol=0.0).tol) == (1e-4, 0.0, 0.0)
+
+
 def test_images_get_batch_norm_and_tables_decay():
     chosen = [(c.normalization, c.dropout, c.weight_decay) for c in (resolved(has_images=True), resolved())]
     assert chosen == [("batch", 0.25, 0.01), ("none", 0.2, 0.3)]

@@ -127,6 +127,9 @@ class Config:
         None, "Epochs without a better validation loss before stopping.", "int", "Training", low=1,
         sklearn_name="n_iter_no_change",
     )  # fmt: skip
+    tol: float | None = _option(
+        None, "Fall of the validation loss that counts as better.", "float", "Training", low=0.0, sklearn_name="tol"
+    )
     clip_norm: float | None = _option(
         None, "Largest norm of the gradient; longer ones are shortened to it.", "float", "Training", above=0.0
     )

@@ -60,7 +60,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         hidden_layer_sizes: units of each hidden layer; ``None``: chosen from the data; ``()``: softmax regression.
         activation, solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, random_state, momentum,
-            early_stopping, validation_fraction, n_iter_no_change: as in scikit-learn; ``None``: chosen from the data.
+            early_stopping, validation_fraction, n_iter_no_change, tol: as in scikit-learn; ``None``: chosen from the
+            data.
         numeric, dropout, normalization, class_weight, loss, clip_norm, time_limit, device, dtype: see
             ``lamina train --help``.
 
@@ -86,6 +87,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         early_stopping: bool = True,
         validation_fraction: Any = None,
         n_iter_no_change: int | None = None,
+        tol: float | None = None,
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
@@ -109,6 +111,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization
@@ -162,6 +165,7 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         early_stopping: bool = True,
         validation_fraction: Any = None,
         n_iter_no_change: int | None = None,
+        tol: float | None = None,
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
@@ -184,6 +188,7 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization

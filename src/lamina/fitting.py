@@ -91,6 +91,7 @@ class Run:
                 batch_size=config.batch_size or 1,
                 epochs=config.epochs or 1,
                 patience=config.patience,
+                tol=config.tol or 0.0,
                 clip_norm=config.clip_norm,
                 time_limit=config.time_limit,
             )

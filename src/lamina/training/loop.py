@@ -117,6 +117,7 @@ def train(
     batch_size: int,
     epochs: int,
     patience: int | None = None,
+    tol: float = 0.0,
     clip_norm: float | None = None,
     time_limit: float | None = None,
 ) -> Iterator[EpochRecord]:
@@ -130,6 +131,7 @@ def train(
         learning_rate, schedule: largest step size, and the name of its course over all epochs.
         batch_size, epochs: minibatches and passes.
         patience: stop after so many epochs without a better validation loss; ``None``: never.
+        tol: a validation loss is better where it falls below the best one by more than this.
         clip_norm: see ``make_step``.
         time_limit: seconds after which training ends with the step at hand.
 
@@ -167,16 +169,16 @@ def train(
             _stop_at_divergence(state, rows, learning_rate)
             return
         validation_loss = None if validation is None else after
-        yield _end_of_epoch(state, total / n_seen, validation_loss, rate, time.perf_counter() - started)
+        yield _end_of_epoch(state, total / n_seen, validation_loss, tol, rate, time.perf_counter() - started)
         if patience is not None and validation is not None and state.epoch - state.best_epoch >= patience:
             state.stopped = state.stopped or f"no better validation loss in {patience} epochs"
 
 
 def _end_of_epoch(
-    state: TrainState, train_loss: float, validation_loss: float | None, rate: float, seconds: float
+    state: TrainState, train_loss: float, validation_loss: float | None, tol: float, rate: float, seconds: float
 ) -> EpochRecord:
     watched = train_loss if validation_loss is None else validation_loss
-    is_best = validation_loss is None or watched < state.best_loss
+    is_best = validation_loss is None or watched < state.best_loss - tol
     state.epoch += 1
     if is_best:
         weights = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}
