@@ -1,5 +1,7 @@
 """The documentation is executed, and cannot drift from the program."""
 
+import doctest
+import importlib
 import importlib.util
 import re
 import shlex
@@ -33,6 +35,10 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     for example in examples:
         exec(compile(example, page.name, "exec"), namespace)
     assert isinstance(namespace["model"], lamina.Model)
+
+
+def test_docstring_examples_run():
+    assert doctest.testmod(importlib.import_module("lamina.fitting")) == (0, 2)
 
 
 def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):

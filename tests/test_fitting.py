@@ -151,6 +151,18 @@ def test_a_missing_target_is_an_error_in_python_and_dropped_on_request():
     assert sum(len(part) for part in run.parts.values()) == 120 - n_missing
 
 
+def test_python_warns_of_columns_that_are_lost_but_not_of_constants_or_dropped_ones():
+    n = 60
+    frame = toy(n).with_columns(id=pl.Series(range(n)), one=pl.lit(1), code=pl.Series([f"k{i}" for i in range(n)]))
+    with pytest.warns(lamina.LaminaWarning) as caught:
+        model = lamina.fit(frame, "label", epochs=1, drop=["code"])
+    assert [str(w.message) for w in caught] == ["left out of the features: 'id'; model.report.notes says why."]
+    assert [note.split(":")[0] for note in model.report.notes] == [
+        "column 'id' is left out",
+        "column 'one' is left out",
+    ]
+
+
 def test_classes_keep_their_type():
     frame = toy(120)
     same = frame["label"] == "same"

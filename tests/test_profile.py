@@ -2,7 +2,7 @@ import numpy as np
 
 from lamina.data.profile import ColumnFacts, describe
 from lamina.data.readers import read_table
-from lamina.data.schema import Schema
+from lamina.data.schema import ColumnSchema, Schema
 from lamina.data.table import Column, Table, text_column
 
 NAN = float("nan")
@@ -55,3 +55,9 @@ def test_images():
     image, digit = describe(table, Schema.infer(table).columns)
     assert (image.values, image.n_missing) == ("8 x 8 pixels, 0 to 16", 0)
     assert (digit.values, digit.n_distinct) == ("0 to 9, median 4", 10)
+
+
+def test_long_texts_are_cut():
+    table = Table({"t": text_column(["x" * 33, "x" * 32, "x" * 33])}, 3)
+    (fact,) = describe(table, [ColumnSchema("t", "category", "feature")])
+    assert fact.values == f"{'x' * 29}... (67%), {'x' * 32} (33%)"

@@ -103,9 +103,8 @@ class Run:
         """Return the model of the best epoch so far, scored on the held-out rows beside the baselines."""
         self.state.restore_best()
         network = self.state.network.to("cpu").eval()
-        report = Report({}, {}, {}, "", {}, [], 0, "", {})
         model = Model(
-            self.schema, self.encoder, network, self.config, self.target_mean, self.target_scale, report,
+            self.schema, self.encoder, network, self.config, self.target_mean, self.target_scale,
             list(self.state.history),
         )  # fmt: skip
         held = {name: part for name, part in self.parts.items() if name != "train"}
@@ -180,19 +179,20 @@ def fit(data: Any, target: str | None = None, *, data_dir: str | None = None, **
         'classification'
     """
     run = prepare(data, target, data_dir=data_dir, **options)
+    lost = [repr(column.name) for column in run.schema.left_out if column.kind != "constant"]
+    if lost:
+        names = shortened(lost)
+        warnings.warn(f"left out of the features: {names}; model.report.notes says why.", LaminaWarning, stacklevel=2)
+    interrupted = False
     try:
         for _ in run.train():
             pass
     except KeyboardInterrupt:
         if run.state.best_weights is None:
             raise
+        interrupted = True
         run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
-    left_out = [c.name for c in run.schema.columns if c.kind in ("identifier", "text", "datetime") and c.reason]
-    left_out = [name for name in left_out if name not in run.config.drop]
-    if left_out:
-        names = shortened([repr(name) for name in left_out])
-        warnings.warn(f"left out of the features: {names}; model.report.notes says why.", LaminaWarning, stacklevel=2)
-    if run.state.diverged or run.state.stopped.startswith("interrupted"):
+    if interrupted or run.state.diverged:
         warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=2)
     return run.finish()
 

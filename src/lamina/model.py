@@ -42,15 +42,15 @@ class Report:
         environment: versions and thread count.
     """
 
-    rows: Mapping[str, int]
-    scores: Mapping[str, Mapping[str, float]]
-    baselines: Mapping[str, Mapping[str, float]]
-    scored_on: str
-    seconds: Mapping[str, float]
-    notes: Sequence[str]
-    best_epoch: int
-    stopped: str
-    environment: Mapping[str, str]
+    rows: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    scored_on: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    best_epoch: int = 0
+    stopped: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,8 +73,8 @@ class Model:
     config: Config
     target_mean: float
     target_scale: float
-    report: Report
     history: list[EpochRecord] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
 
     @property
     def task(self) -> str:

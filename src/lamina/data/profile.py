@@ -50,8 +50,12 @@ def _values(column: Column, missing: np.ndarray) -> tuple[int, str]:
         first, last = np.array([distinct[0], distinct[-1]]).astype("datetime64[s]")
         return len(distinct), f"{first} to {last}"
     most = np.argsort(-counts, kind="stable")[:3]
-    shown = ", ".join(f"{column.levels[distinct[i]]} ({counts[i] / len(present):.0%})" for i in most)
+    shown = ", ".join(f"{_clipped(column.levels[distinct[i]])} ({counts[i] / len(present):.0%})" for i in most)
     return len(distinct), shown + (", ..." if len(distinct) > 3 else "")
+
+
+def _clipped(text: str, limit: int = 32) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _short(value: float) -> str:

@@ -62,13 +62,14 @@ class Schema:
             names.add(self.target.name)
         return frozenset(names)
 
+    @property
+    def left_out(self) -> tuple[ColumnSchema, ...]:
+        """The columns that are left out though nobody asked for it."""
+        return tuple(column for column in self.columns if column.role == "left out" and column.reason != "dropped")
+
     def notes(self) -> list[str]:
         """Return one sentence for each column that is left out though nobody asked for it."""
-        return [
-            f"column {column.name!r} is left out: {column.reason}"
-            for column in self.columns
-            if column.role == "left out" and column.reason != "dropped"
-        ]
+        return [f"column {column.name!r} is left out: {column.reason}" for column in self.left_out]
 
     @classmethod
     def infer(
