@@ -43,6 +43,13 @@ def test_classifier_is_the_core_fit():
     assert not hasattr(estimator, "feature_names_in_")
 
 
+def test_no_baseline_is_fitted_unasked():
+    X, y = load_iris(return_X_y=True)
+    report = lamina.MLPClassifier(max_iter=1, random_state=0).fit(X, y).model_.report
+    assert (report.baselines, report.scored_on) == ({}, "validation")
+    assert set(lamina.fit((X, y), epochs=1).report.baselines) == {"linear", "constant"}
+
+
 def test_regressor_on_a_frame():
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     estimator = lamina.MLPRegressor(max_iter=60, random_state=0, dropout=0.2).fit(X, y)

@@ -44,7 +44,8 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, task: str) -> None:
         weights = Column("number", np.asarray(sample_weight, dtype=np.float64).reshape(-1))
         data = read_table(data).with_column(_WEIGHT_COLUMN, weights)
         values["weight"] = _WEIGHT_COLUMN
-    estimator.model_ = fit(data, task=task, **values)
+    # The baselines would cost a second fit that no scikit-learn user asked for.
+    estimator.model_ = fit(data, task=task, baselines=False, **values)
     features = [column.name for column in estimator.model_.schema.columns if column.role not in ("target", "weight")]
     estimator.n_features_in_ = len(features)
     if estimator.model_.schema.named:

@@ -99,8 +99,12 @@ class Run:
             torch.set_num_threads(available)
             self.seconds["fit"] = self.seconds.get("fit", 0.0) + time.perf_counter() - started
 
-    def finish(self) -> Model:
-        """Return the model of the best epoch so far, scored on the held-out rows beside the baselines."""
+    def finish(self, baselines: bool = True) -> Model:
+        """Return the model of the best epoch so far, scored on the held-out rows.
+
+        Args:
+            baselines: also fit and score a linear model and a constant.
+        """
         self.state.restore_best()
         network = self.state.network.to("cpu").eval()
         model = Model(
@@ -116,7 +120,7 @@ class Run:
         model.report = Report(
             rows={name: len(part) for name, part in self.parts.items()},
             scores=scores,
-            baselines=self._baseline_scores(held[scored_on]) if scored_on else {},
+            baselines=self._baseline_scores(held[scored_on]) if scored_on and baselines else {},
             scored_on=scored_on,
             seconds={**self.seconds, "total": time.perf_counter() - self.started},
             notes=self.notes,
@@ -158,7 +162,9 @@ class Run:
         return {name: score(task, held.y, predict(held.arrays), held.weights) for name, predict in predictors.items()}
 
 
-def fit(data: Any, target: str | None = None, *, data_dir: str | None = None, **options: Any) -> Model:
+def fit(
+    data: Any, target: str | None = None, *, data_dir: str | None = None, baselines: bool = True, **options: Any
+) -> Model:
     """Return a trained model.
 
     Args:
@@ -166,6 +172,7 @@ def fit(data: Any, target: str | None = None, *, data_dir: str | None = None, **
             (n, height, width).
         target: the target's column; not needed where the data itself has one.
         data_dir: folder of Fashion-MNIST's files.
+        baselines: also fit and score a linear model and a constant, in ``model.report.baselines``.
         options: fields of ``lamina.config.Config``, such as ``hidden_units=(256, 128)``.
 
     Raises:
@@ -194,7 +201,7 @@ def fit(data: Any, target: str | None = None, *, data_dir: str | None = None, **
         run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
     if interrupted or run.state.diverged:
         warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=2)
-    return run.finish()
+    return run.finish(baselines)
 
 
 def prepare(
