@@ -7,7 +7,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from lamina.activations import ACTIVATIONS, LEAKY_SLOPE, PRELU_INITIAL_SLOPE, Activation
+import lamina
+from lamina.activation_functions import LEAKY_SLOPE, PRELU_INITIAL_SLOPE, SELU_ALPHA, SELU_SCALE
+from lamina.activations import ACTIVATIONS, Activation, register_activation
 from lamina.errors import ConfigError
 
 RECORDS = list(ACTIVATIONS)
@@ -31,12 +33,13 @@ def by_autograd(record: Activation, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.name)
 def test_three_derivatives_agree_away_from_kinks(record):
-    x = torch.tensor(POINTS, dtype=torch.float64)
+    points = [p for p in POINTS if p not in {kink.at for kink in record.kinks}]
+    x = torch.tensor(points, dtype=torch.float64)
     closed = record.derivative(x, *parameter(record))
-    central = torch.tensor([(value(record, p + STEP) - value(record, p - STEP)) / (2 * STEP) for p in POINTS])
+    central = torch.tensor([(value(record, p + STEP) - value(record, p - STEP)) / (2 * STEP) for p in points])
     torch.testing.assert_close(closed, by_autograd(record, x), rtol=1e-6, atol=1e-8)
     # A difference of two numbers near 400 keeps 400 * 1e-16 / 1e-6 = 4e-8 of its digits.
-    scale = torch.tensor([max(abs(value(record, p)), 1.0) for p in POINTS], dtype=torch.float64)
+    scale = torch.tensor([max(abs(value(record, p)), 1.0) for p in points], dtype=torch.float64)
     torch.testing.assert_close(closed / scale, central.double() / scale, rtol=1e-6, atol=1e-8)
 
 
@@ -55,8 +58,9 @@ def test_at_a_kink_the_declared_side_is_the_derivative(record):
 
 def test_smooth_activations_declare_no_kink_and_piecewise_linear_ones_do():
     kinked = {r.name for r in RECORDS if r.kinks}
-    assert kinked == {"relu", "leaky_relu", "prelu"}
-    assert {r.name for r in RECORDS if r.piecewise_linear} == kinked | {"identity"}
+    assert kinked == {"relu", "leaky_relu", "prelu", "threshold", "selu", "hard_tanh"}
+    assert {r.name for r in RECORDS if r.piecewise_linear} == kinked - {"threshold", "selu"} | {"identity"}
+    assert [r.name for r in RECORDS if not r.trainable] == ["threshold"]
 
 
 def test_the_textbook_values():
@@ -83,6 +87,14 @@ def test_independent_formula(record):
         "tanh": lambda x: (1 - math.exp(-2 * x)) / (1 + math.exp(-2 * x)),
         "silu": lambda x: x / (1 + math.exp(-x)),
         "gelu": lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)),
+        "threshold": lambda x: float(x > 0),
+        "elu": lambda x: x if x > 0 else math.expm1(x),
+        "selu": lambda x: SELU_SCALE * (x if x > 0 else SELU_ALPHA * math.expm1(x)),
+        "swish": lambda x: x / (1 + math.exp(-x)),
+        "softplus": lambda x: math.log1p(math.exp(x)),
+        "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
+        "hard_tanh": lambda x: min(max(x, -1.0), 1.0),
+        "softsign": lambda x: x / (1 + abs(x)),
     }[record.name]
     for x in (-30.0, -2.5, -0.3, 0.0, 0.4, 1.7, 12.0):
         assert value(record, x) == pytest.approx(reference(x), rel=1e-12, abs=1e-15)
@@ -92,7 +104,7 @@ def test_independent_formula(record):
 def test_float32_is_safe_far_out_and_at_infinity(record):
     far = torch.tensor([-math.inf, -1e4, -88.0, 88.0, 1e4, math.inf])
     y = record.function(far, *parameter(record, torch.float32))
-    assert (float(y[0]), float(y[-1])) == record.limits
+    assert (float(y[0]), float(y[-1])) == pytest.approx(record.limits, rel=1e-6)
     assert torch.isfinite(y[1:-1]).all()
     slope = record.derivative(far, *parameter(record, torch.float32))
     assert torch.isfinite(slope).all()
@@ -136,5 +148,38 @@ def test_unknown_names_are_answered_with_the_closest():
 
 
 def test_names_are_unique_and_every_record_is_complete():
-    assert len(set(ACTIVATIONS.names())) == len(RECORDS) == 8
+    assert len(set(ACTIVATIONS.names())) == len(RECORDS) == 16
     assert all(r.formula and r.derivative_formula and r.source and np.isfinite(r.gain) for r in RECORDS)
+
+
+@pytest.fixture
+def registered():
+    """Registers, and takes back at the end."""
+    before = dict(ACTIVATIONS._records)
+    yield register_activation
+    ACTIVATIONS._records.clear()
+    ACTIVATIONS._records.update(before)
+
+
+def test_an_activation_of_your_own_works_by_its_name(registered, tmp_path):
+    record = registered("bent", lambda x: (torch.sqrt(x * x + 1) - 1) / 2 + x, formula="bent identity")
+    x = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
+    torch.testing.assert_close(record.derivative(x), x / (2 * torch.sqrt(x * x + 1)) + 1)
+    model = lamina.fit("iris", activation="bent", epochs=2, seed=0)
+    loaded = lamina.load(model.save(tmp_path / "m"))
+    np.testing.assert_array_equal(loaded.predict_proba("iris"), model.predict_proba("iris"))
+
+
+def test_the_derivative_of_your_own_is_used_and_its_gain_computed(registered):
+    record = registered("double", lambda x: 2 * x, lambda x: torch.full_like(x, 2.0))
+    assert record.derivative(torch.zeros(3)).tolist() == [2.0, 2.0, 2.0]
+    assert record.gain == pytest.approx(0.5, rel=1e-6)
+    assert record.limits == (-math.inf, math.inf)
+
+
+def test_a_name_that_is_taken_and_a_function_that_is_none_are_refused(registered):
+    with pytest.raises(ConfigError, match="'relu' is registered already"):
+        registered("relu", torch.relu)
+    with pytest.raises(ConfigError, match="'log' must give a finite number for every number"):
+        registered("log", torch.log)
+    assert "log" not in ACTIVATIONS

@@ -10,7 +10,7 @@ SOURCE = Path(lamina.__file__).parent
 # Each floor in the order in which its files may import one another.
 FLOORS = [
     ["errors", "registry"],
-    ["activations", "initializers", "losses", "metrics"],
+    ["activation_functions", "activations", "initializers", "losses", "metrics"],
     [
         "option_values",
         "config",

@@ -80,6 +80,12 @@ def test_a_loss_of_the_other_task_is_refused():
         resolved(loss="squared_error")
 
 
+def test_a_threshold_cannot_be_trained():
+    with pytest.raises(ConfigError, match="the derivative of threshold is 0 everywhere"):
+        resolved(activation=("relu", "threshold"))
+    assert resolved(activation="threshold", hidden_units=()).activation == "threshold"
+
+
 def test_activations_must_fit_the_chosen_layers():
     with pytest.raises(ConfigError, match="activation names 3 functions for 2 hidden layers"):
         resolved(activation=("relu", "tanh", "relu"))

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina.activations import ACTIVATIONS
+    from lamina.activations import ACTIVATIONS, register_activation
     from lamina.analysis.plots import plot_activation
     from lamina.config import Config
     from lamina.data.readers import read_table
@@ -44,6 +44,7 @@ _WHERE = {
     "plot_activation": "lamina.analysis.plots",
     "prepare": "lamina.fitting",
     "read_table": "lamina.data.readers",
+    "register_activation": "lamina.activations",
 }
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "plot_activation",
     "prepare",
     "read_table",
+    "register_activation",
 ]
 
 

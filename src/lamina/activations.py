@@ -3,8 +3,7 @@
 An activation is one ``Activation`` record in ``ACTIVATIONS``. The derivative here is what plots draw and what the
 analysis reads; tests compare it with autograd and with central differences in float64.
 
-Both functions are safe for every finite input and at plus and minus infinity wherever a limit exists. Where torch's own
-kernel yields NaN there (``silu(-inf)``, ``gelu(+inf)``), the functions here take the limit instead.
+The functions themselves are in ``lamina.activation_functions``.
 """
 
 import math
@@ -14,12 +13,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from lamina import activation_functions as fn
+from lamina.errors import ConfigError
 from lamina.registry import Registry
-
-# Beyond this, sigmoid and the normal distribution are 0 or 1 to the last bit, in float64 too.
-_FAR = 1e3
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,7 @@ class Activation:
         limits: values at minus and plus infinity.
         piecewise_linear: whether a network of it is piecewise linear.
         parameter: the learned parameter, if any.
+        trainable: whether a gradient comes back through it.
     """
 
     name: str
@@ -74,79 +72,10 @@ class Activation:
     kinks: tuple[Kink, ...] = ()
     piecewise_linear: bool = False
     parameter: LearnedParameter | None = None
+    trainable: bool = True
 
 
 ACTIVATIONS: Registry[Activation] = Registry("activation")
-
-LEAKY_SLOPE = 0.01
-PRELU_INITIAL_SLOPE = 0.25
-
-
-def _one_where_positive(x: Tensor) -> Tensor:
-    # At 0 this is 0, the derivative from the left; NaN stays NaN so that a broken input is not hidden.
-    return torch.where(x.isnan(), x, (x > 0).to(x.dtype))
-
-
-def _slope_where_negative(x: Tensor, slope: Tensor | float) -> Tensor:
-    positive = _one_where_positive(x)
-    return positive + slope * (1 - positive)
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
-def _identity_derivative(x: Tensor) -> Tensor:
-    return torch.where(x.isnan(), x, torch.ones_like(x))
-
-
-def _leaky_relu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, LEAKY_SLOPE)
-
-
-def _leaky_relu_derivative(x: Tensor) -> Tensor:
-    return _slope_where_negative(x, LEAKY_SLOPE)
-
-
-def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    # torch's kernel wants a 1-d weight. Written with two clamps, autograd's gradient at 0 would be 1 + alpha.
-    return F.prelu(x, alpha.reshape(-1))
-
-
-def _sigmoid_derivative(x: Tensor) -> Tensor:
-    # s(x) s(-x), not s(x) (1 - s(x)): 1 - s(x) loses every digit for large x.
-    return torch.sigmoid(x) * torch.sigmoid(-x)
-
-
-def _tanh_derivative(x: Tensor) -> Tensor:
-    # 1 - tanh(x)^2 = 4 s(2x) s(-2x), from tanh(x) + 1 = 2 s(2x); free of cancellation.
-    return 4 * _sigmoid_derivative(2 * x)
-
-
-def _identity_far_right(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    # For functions with f(x) = x far to the right and 0 far to the left. The clamp keeps inf * 0 = NaN out of both the
-    # value and autograd's backward pass, which multiplies by the derivative also where `where` chose the other branch.
-    return torch.where(x > _FAR, x, function(x.clamp(-_FAR, _FAR)))
-
-
-def _silu(x: Tensor) -> Tensor:
-    return _identity_far_right(x, F.silu)
-
-
-def _silu_derivative(x: Tensor) -> Tensor:
-    x = x.clamp(-_FAR, _FAR)
-    return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))
-
-
-def _gelu(x: Tensor) -> Tensor:
-    return _identity_far_right(x, F.gelu)
-
-
-def _gelu_derivative(x: Tensor) -> Tensor:
-    x = x.clamp(-_FAR, _FAR)
-    density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    distribution: Tensor = torch.special.ndtr(x)
-    return distribution + x * density
 
 
 ACTIVATIONS.register(
@@ -154,8 +83,8 @@ ACTIVATIONS.register(
         name="identity",
         formula="x",
         derivative_formula="1",
-        function=_identity,
-        derivative=_identity_derivative,
+        function=fn.identity,
+        derivative=fn.identity_derivative,
         gain=1.0,
         initializer="lecun",
         source="stacked affine layers collapse into one",
@@ -169,7 +98,7 @@ ACTIVATIONS.register(
         formula="max(x, 0)",
         derivative_formula="1 where x > 0, else 0",
         function=torch.relu,
-        derivative=_one_where_positive,
+        derivative=fn.one_where_positive,
         gain=math.sqrt(2),
         initializer="he",
         source="Nair and Hinton 2010; derivative 0 at 0, from the left",
@@ -181,11 +110,11 @@ ACTIVATIONS.register(
 ACTIVATIONS.register(
     Activation(
         name="leaky_relu",
-        formula=f"max(x, 0) + {LEAKY_SLOPE} min(x, 0)",
-        derivative_formula=f"1 where x > 0, else {LEAKY_SLOPE}",
-        function=_leaky_relu,
-        derivative=_leaky_relu_derivative,
-        gain=math.sqrt(2 / (1 + LEAKY_SLOPE**2)),
+        formula=f"max(x, 0) + {fn.LEAKY_SLOPE} min(x, 0)",
+        derivative_formula=f"1 where x > 0, else {fn.LEAKY_SLOPE}",
+        function=fn.leaky_relu,
+        derivative=fn.leaky_relu_derivative,
+        gain=math.sqrt(2 / (1 + fn.LEAKY_SLOPE**2)),
         initializer="he",
         source="Maas, Hannun and Ng 2013",
         limits=(-math.inf, math.inf),
@@ -198,9 +127,9 @@ ACTIVATIONS.register(
         name="prelu",
         formula="max(x, 0) + α min(x, 0), α learned",
         derivative_formula="1 where x > 0, else α",
-        function=_prelu,
-        derivative=_slope_where_negative,
-        gain=math.sqrt(2 / (1 + PRELU_INITIAL_SLOPE**2)),
+        function=fn.prelu,
+        derivative=fn.slope_where_negative,
+        gain=math.sqrt(2 / (1 + fn.PRELU_INITIAL_SLOPE**2)),
         initializer="he",
         source="He et al. 2015, eqs. 1, 8 and 15",
         limits=(-math.inf, math.inf),
@@ -208,7 +137,7 @@ ACTIVATIONS.register(
         piecewise_linear=True,
         parameter=LearnedParameter(
             name="alpha",
-            initial=PRELU_INITIAL_SLOPE,
+            initial=fn.PRELU_INITIAL_SLOPE,
             derivative=lambda x, alpha: x.clamp(max=0),
             formula="min(x, 0)",
         ),
@@ -220,7 +149,7 @@ ACTIVATIONS.register(
         formula="1 / (1 + exp(-x))",
         derivative_formula="sigmoid(x) (1 - sigmoid(x))",
         function=torch.sigmoid,
-        derivative=_sigmoid_derivative,
+        derivative=fn.sigmoid_derivative,
         gain=1.8462,
         initializer="xavier",
         source="the smooth threshold unit; two-class softmax",
@@ -233,7 +162,7 @@ ACTIVATIONS.register(
         formula="(1 - exp(-2x)) / (1 + exp(-2x))",
         derivative_formula="1 - tanh(x)^2",
         function=torch.tanh,
-        derivative=_tanh_derivative,
+        derivative=fn.tanh_derivative,
         gain=1.5925,
         initializer="xavier",
         source="LeCun et al. 1998, section 4.4",
@@ -245,8 +174,8 @@ ACTIVATIONS.register(
         name="silu",
         formula="x sigmoid(x)",
         derivative_formula="sigmoid(x) (1 + x (1 - sigmoid(x)))",
-        function=_silu,
-        derivative=_silu_derivative,
+        function=fn.silu,
+        derivative=fn.silu_derivative,
         gain=1.6765,
         initializer="he",
         source="Elfwing, Uchibe and Doya 2018, eqs. 1 and 3",
@@ -258,11 +187,175 @@ ACTIVATIONS.register(
         name="gelu",
         formula="x Φ(x), Φ the normal distribution",
         derivative_formula="Φ(x) + x φ(x), φ the normal density",
-        function=_gelu,
-        derivative=_gelu_derivative,
+        function=fn.gelu,
+        derivative=fn.gelu_derivative,
         gain=1.5335,
         initializer="he",
         source="Hendrycks and Gimpel 2016, section 2",
         limits=(0.0, math.inf),
     )
 )
+ACTIVATIONS.register(
+    Activation(
+        name="threshold",
+        formula="1 where x > 0, else 0",
+        derivative_formula="0",
+        function=fn.threshold,
+        derivative=fn.threshold_derivative,
+        gain=math.sqrt(2),
+        initializer="lecun",
+        source="McCulloch and Pitts 1943; gradient descent cannot train it",
+        limits=(0.0, 1.0),
+        kinks=(Kink(0.0, "left"),),
+        trainable=False,
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="elu",
+        formula="x where x > 0, else exp(x) - 1",
+        derivative_formula="1 where x > 0, else exp(x)",
+        function=fn.elu,
+        derivative=fn.elu_derivative,
+        gain=1.2452,
+        initializer="he",
+        source="Clevert, Unterthiner and Hochreiter 2016, eq. 15, α = 1",
+        limits=(-1.0, math.inf),
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="selu",
+        formula="λ x where x > 0, else λ α (exp(x) - 1); λ = 1.0507, α = 1.6733",
+        derivative_formula="λ where x > 0, else λ α exp(x)",
+        function=fn.selu,
+        derivative=fn.selu_derivative,
+        gain=1.0,
+        initializer="lecun",
+        source="Klambauer et al. 2017, eq. 2",
+        limits=(-fn.SELU_SCALE * fn.SELU_ALPHA, math.inf),
+        kinks=(Kink(0.0, "left"),),
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="swish",
+        formula="x sigmoid(β x), β learned",
+        derivative_formula="s (1 + β x (1 - s)), s = sigmoid(β x)",
+        function=fn.swish,
+        derivative=fn.swish_derivative,
+        gain=1.6765,
+        initializer="he",
+        source="Ramachandran, Zoph and Le 2017, section 4",
+        limits=(0.0, math.inf),
+        parameter=LearnedParameter("beta", 1.0, fn.swish_derivative_by_beta, "x^2 s (1 - s)"),
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="softplus",
+        formula="log(1 + exp(x))",
+        derivative_formula="sigmoid(x)",
+        function=fn.softplus,
+        derivative=fn.softplus_derivative,
+        gain=1.0419,
+        initializer="he",
+        source="Dugas et al. 2001",
+        limits=(0.0, math.inf),
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="mish",
+        formula="x tanh(softplus(x))",
+        derivative_formula="t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x))",
+        function=fn.mish,
+        derivative=fn.mish_derivative,
+        gain=1.4868,
+        initializer="he",
+        source="Misra 2019, eq. 1",
+        limits=(0.0, math.inf),
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="hard_tanh",
+        formula="min(max(x, -1), 1)",
+        derivative_formula="1 where -1 < x < 1, else 0",
+        function=fn.hard_tanh,
+        derivative=fn.hard_tanh_derivative,
+        gain=1.3920,
+        initializer="xavier",
+        source="Collobert 2004",
+        limits=(-1.0, 1.0),
+        kinks=(Kink(-1.0, "left"), Kink(1.0, "right")),
+        piecewise_linear=True,
+    )
+)
+ACTIVATIONS.register(
+    Activation(
+        name="softsign",
+        formula="x / (1 + |x|)",
+        derivative_formula="1 / (1 + |x|)^2",
+        function=fn.softsign,
+        derivative=fn.softsign_derivative,
+        gain=2.3375,
+        initializer="xavier",
+        source="Glorot and Bengio 2010, section 2",
+        limits=(-1.0, 1.0),
+    )
+)
+
+
+def register_activation(
+    name: str,
+    function: Callable[[Tensor], Tensor],
+    derivative: Callable[[Tensor], Tensor] | None = None,
+    *,
+    formula: str = "",
+    source: str = "",
+    piecewise_linear: bool = False,
+) -> Activation:
+    """Add an activation of your own, which then works by its name everywhere, and return its record.
+
+    A saved model that uses it needs it registered again before it is loaded.
+
+    Args:
+        name: what to type.
+        function: elementwise, of any shape and float dtype, made of torch operations.
+        derivative: of ``function``; without it autograd gives it.
+        formula, source: for people.
+        piecewise_linear: whether the function is.
+
+    Raises:
+        ConfigError: the name is taken, or the function changes the shape or gives NaN for ordinary numbers.
+    """
+
+    def by_autograd(x: Tensor) -> Tensor:
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = function(leaf)
+            (gradient,) = torch.autograd.grad(y, leaf, torch.ones_like(y))
+        return gradient
+
+    z = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    y = function(z)
+    if y.shape != z.shape or not torch.isfinite(y).all():
+        raise ConfigError(f"the activation {name!r} must give a finite number for every number, and keep the shape.")
+    density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    second_moment = float(torch.trapezoid(y * y * density, z))
+    ends = function(torch.tensor([-math.inf, math.inf], dtype=torch.float64))
+    return ACTIVATIONS.register(
+        Activation(
+            name=name,
+            formula=formula or "yours",
+            derivative_formula="by autograd" if derivative is None else "yours",
+            function=function,
+            derivative=by_autograd if derivative is None else derivative,
+            gain=1 / math.sqrt(second_moment) if second_moment > 0 else 1.0,
+            initializer="he",
+            source=source or "yours",
+            limits=(float(ends[0]), float(ends[1])),
+            piecewise_linear=piecewise_linear,
+        )
+    )

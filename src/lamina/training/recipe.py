@@ -6,6 +6,7 @@ Small tables need small minibatches and thousands of steps; large ones need few 
 import math
 from dataclasses import replace
 
+from lamina.activations import ACTIVATIONS
 from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES
@@ -48,6 +49,12 @@ def resolve(
     hidden_units = (256, 128) if config.hidden_units is None else config.hidden_units
     if isinstance(config.activation, tuple) and len(config.activation) != len(hidden_units):
         config = config.replace(hidden_units=hidden_units)  # raises with the two counts
+    names = (config.activation,) if isinstance(config.activation, str) else config.activation
+    if hidden_units and not all(ACTIVATIONS[name].trainable for name in names):
+        raise ConfigError(
+            "the derivative of threshold is 0 everywhere, so gradient descent cannot train through it; "
+            "use sigmoid, its smooth approximation."
+        )
     loss = next(record.name for record in LOSSES if record.task == task) if config.loss == "auto" else config.loss
     if LOSSES[loss].task != task:
         raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
