@@ -22,6 +22,8 @@ def test_function_and_gradient_are_drawn_and_both_gradients_agree(name):
     assert (float(x[0]), float(x[-1])) == pytest.approx((-8, 8))
     x, gradient = (torch.as_tensor(np.array(part)) for part in right.lines[0].get_data())
     torch.testing.assert_close(gradient, backward_with_ones(record, x), rtol=1e-12, atol=1e-14)
+    assert x[400] == 0
+    assert all(len(line) <= 46 for line in left.get_title().splitlines())
     assert left.get_xlabel() == "x"
     assert left.get_ylabel() == f"{name}(x)"
     assert right.get_ylabel() == f"grad of {name}"

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ def plot_activation(name: str, file: str | Path | None = None, low: float = -8.0
     if not low < high:
         raise ConfigError(f"low = {low:g} must be below high = {high:g}.")
     figure_class = _figure_class()
-    x = torch.arange(low, high + 1e-9, (high - low) / 800, dtype=torch.float64)
+    # Not linspace: it misses 0, where kinks are, by 1e-16.
+    x = low + (high - low) * torch.arange(801, dtype=torch.float64) / 800
     parameter = _initial_parameter(activation, x)
     y, gradient = activation.function(x, *parameter), activation.derivative(x, *parameter)
     by_autograd = backward_with_ones(activation, x)
@@ -57,11 +59,13 @@ def plot_activation(name: str, file: str | Path | None = None, low: float = -8.0
     figure: Figure = figure_class(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(x, y, color=_LINE, linewidth=2)
-    left.set(title=f"{name}(x) = {activation.formula}{initial}", xlabel="x", ylabel=f"{name}(x)")
+    left.set_title(textwrap.fill(f"{name}(x) = {activation.formula}{initial}", 46), fontsize=11)
+    left.set(xlabel="x", ylabel=f"{name}(x)")
     right.plot(x, gradient, color=_LINE, linewidth=2, label="closed form")
     every = slice(None, None, 20)
     right.plot(x[every], by_autograd[every], ".", color=_CHECK, label="backward pass with ones")
-    right.set(title=f"gradient (largest difference {difference:.1g})", xlabel="x", ylabel=f"grad of {name}")
+    right.set_title(f"gradient (largest difference {difference:.1g})", fontsize=11)
+    right.set(xlabel="x", ylabel=f"grad of {name}")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.grid(alpha=0.3)
