@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 import lamina
 from lamina.config import default, options
@@ -104,10 +105,27 @@ def test_column_targets_are_flattened_and_wider_ones_refused():
     X, y = load_diabetes(return_X_y=True)
     options = {"max_iter": 3, "random_state": 0}
     flat = lamina.MLPRegressor(**options).fit(X, y)
-    column = lamina.MLPRegressor(**options).fit(X, y.reshape(-1, 1))
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        column = lamina.MLPRegressor(**options).fit(X, y.reshape(-1, 1))
     np.testing.assert_array_equal(flat.predict(X), column.predict(X))
     with pytest.raises(ValueError, match=r"y has the shape \(442, 2\), expected \(n,\)"):
         lamina.MLPRegressor(**options).fit(X, np.column_stack([y, y]))
+
+
+@pytest.mark.slow
+def test_scikit_learn_checks_pass_but_for_the_known_ones():
+    # Weights equal rows only with one order of the minibatches; a dictionary in X is a DataError here, a ValueError;
+    # a network this large fits the rows of a class even where they weigh next to nothing.
+    known = {
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_dtype_object",
+        "check_class_weight_classifiers",
+    }
+    for estimator in (lamina.MLPClassifier(), lamina.MLPRegressor()):
+        results = check_estimator(estimator, on_fail=None, on_skip=None)
+        failed = {result["check_name"] for result in results if result["status"] == "failed"}
+        assert failed <= known
+        assert sum(result["status"] == "passed" for result in results) > 50
 
 
 def test_random_state_may_be_none_or_a_generator():

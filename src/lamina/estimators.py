@@ -4,14 +4,18 @@ Parameters are those of ``lamina.config.Config`` under their ``sklearn_name`` wh
 their own: they are checked when ``fit`` runs.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from lamina.config import default, options
+from lamina.data.frames import is_frame, is_series
 from lamina.data.readers import read_table
 from lamina.data.table import Column
 from lamina.fitting import fit
@@ -38,11 +42,14 @@ def _seed(random_state: Any) -> int:
 
 
 def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, task: str) -> None:
+    X, y = _checked(estimator, X, min_rows=2), _checked_target(estimator, y, task)
     values = config_values(estimator.get_params(deep=False))
     data: Any = (X, y)
     if sample_weight is not None:
-        weights = Column("number", np.asarray(sample_weight, dtype=np.float64).reshape(-1))
-        data = read_table(data).with_column(_WEIGHT_COLUMN, weights)
+        weights = np.asarray(sample_weight, dtype=np.float64).reshape(-1)
+        if not weights.any():
+            raise ValueError("sample_weight is 0 for every row; expected at least one non-zero sample weight.")
+        data = read_table(data).with_column(_WEIGHT_COLUMN, Column("number", weights))
         values["weight"] = _WEIGHT_COLUMN
     # The baselines would cost a second fit that no scikit-learn user asked for.
     estimator.model_ = fit(data, task=task, baselines=False, **values)
@@ -51,6 +58,43 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, task: str) -> None:
     if estimator.model_.schema.named:
         estimator.feature_names_in_ = np.array(features, dtype=object)
     estimator.n_iter_ = len(estimator.model_.history)
+
+
+def _fitted(estimator: Any, X: Any) -> Any:
+    """Return X for a prediction, checked against the fit."""
+    check_is_fitted(estimator, "model_")
+    X = _checked(estimator, X, min_rows=1)
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] != estimator.n_features_in_:
+        name = type(estimator).__name__
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {name} is expecting {estimator.n_features_in_} features as input."
+        )
+    return X
+
+
+def _checked(estimator: Any, X: Any, min_rows: int) -> Any:
+    """Return X; what is no frame goes through scikit-learn's own check, for its messages. NaN stands for missing."""
+    if is_frame(X):
+        return X
+    return check_array(
+        X, dtype=None, ensure_all_finite="allow-nan", allow_nd=True, ensure_min_samples=min_rows,
+        estimator=estimator, input_name="X",
+    )  # fmt: skip
+
+
+def _checked_target(estimator: Any, y: Any, task: str) -> Any:
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    if is_series(y):
+        return y
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        message = "A column-vector y was passed when a 1d array was expected; it was flattened to (n,)."
+        warnings.warn(message, DataConversionWarning, stacklevel=4)
+        values = values.reshape(-1)
+    if task == "classification" and values.ndim == 1:
+        check_classification_targets(values)
+    return values
 
 
 class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -136,15 +180,20 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
-        check_is_fitted(self, "model_")
+        X = _fitted(self, X)
         prediction: Array = self.model_.predict(X)
         return prediction
 
     def predict_proba(self, X: Any) -> Array:
         """Return class probabilities (n, k), in the order of ``classes_``."""
-        check_is_fitted(self, "model_")
+        X = _fitted(self, X)
         probabilities: Array = self.model_.predict_proba(X)
         return probabilities
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -209,6 +258,11 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Return the value of each row in the target's unit, (n,)."""
-        check_is_fitted(self, "model_")
+        X = _fitted(self, X)
         prediction: Array = self.model_.predict(X)
         return prediction
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
