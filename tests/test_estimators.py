@@ -115,11 +115,13 @@ def test_column_targets_are_flattened_and_wider_ones_refused():
 @pytest.mark.slow
 def test_scikit_learn_checks_pass_but_for_the_known_ones():
     # Weights equal rows only with one order of the minibatches; a dictionary in X is a DataError here, a ValueError;
-    # a network this large fits the rows of a class even where they weigh next to nothing.
+    # a network this large fits the rows of a class even where they weigh next to nothing; and on some machines a row
+    # alone differs by more than the check's 1e-7 from the row among others, since float32 products depend on the shape.
     known = {
         "check_sample_weight_equivalence_on_dense_data",
         "check_dtype_object",
         "check_class_weight_classifiers",
+        "check_methods_subset_invariance",
     }
     for estimator in (lamina.MLPClassifier(), lamina.MLPRegressor()):
         results = check_estimator(estimator, on_fail=None, on_skip=None)
