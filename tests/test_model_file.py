@@ -114,18 +114,24 @@ def test_the_same_weights_may_be_written_again(folder):
     assert listing(folder) == before
 
 
-@pytest.mark.parametrize("failing_sync", [1, 2, 3, 4])
-def test_a_full_disk_leaves_the_old_model_or_the_new_one_and_nothing_else(folder, monkeypatch, failing_sync):
-    # Syncs: the weights, their folder, the document, its folder.
-    before, calls, fsync = listing(folder), [], os.fsync
+def fail_at_sync(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the disk full at the sync of that number, counted from 1."""
+    calls, fsync = [], os.fsync
 
     def full(handle):
         calls.append(handle)
-        if len(calls) == failing_sync:
+        if len(calls) == number:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full)
+
+
+@pytest.mark.parametrize("failing_sync", [1, 2, 3, 4])
+def test_a_full_disk_leaves_the_old_model_or_the_new_one_and_nothing_else(folder, monkeypatch, failing_sync):
+    # Syncs: the weights, their folder, the document, its folder.
+    before = listing(folder)
+    fail_at_sync(failing_sync, monkeypatch)
     with pytest.raises(ModelFileError, match=r"cannot write the model folder '.*m': No space left.*Free some space"):
         write_folder(folder, {**DOCUMENT, "number": 2}, tensors(1))
     monkeypatch.undo()
@@ -139,15 +145,7 @@ def test_a_full_disk_leaves_the_old_model_or_the_new_one_and_nothing_else(folder
 
 @pytest.mark.parametrize("failing_sync", [1, 2, 3])
 def test_a_full_disk_leaves_no_new_folder(tmp_path, monkeypatch, failing_sync):
-    calls, fsync = [], os.fsync
-
-    def full(handle):
-        calls.append(handle)
-        if len(calls) == failing_sync:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
+    fail_at_sync(failing_sync, monkeypatch)
     with pytest.raises(ModelFileError, match="No space left"):
         write_folder(tmp_path / "m", DOCUMENT, tensors())
     assert list(tmp_path.iterdir()) == []

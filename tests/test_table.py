@@ -92,11 +92,11 @@ def test_rows_with_a_value_in_a_column():
     assert table.rows_with("a") == (table, 0)
 
 
-def test_without_with_column_and_with_target():
-    table = small_table().without(["a"]).with_column("c", Column("number", np.arange(3)))
-    assert (list(table.columns), table.target, table.source) == (["b", "c"], None, "small.csv")
+def test_with_column_and_with_target():
+    table = small_table().with_column("c", Column("number", np.arange(3)))
+    assert (list(table.columns), table.target, table.source) == (["a", "b", "c"], None, "small.csv")
     table = table.with_target("d", Column("number", np.arange(3)))
-    assert (list(table.columns), table.target) == (["b", "c", "d"], "d")
+    assert (list(table.columns), table.target) == (["a", "b", "c", "d"], "d")
     with pytest.raises(DataError, match=re.escape("small.csv has a column 'b' already; rename one of the two.")):
         table.with_column("b", Column("number", np.arange(3)))
 

@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections.abc import Callable
 
 import click
 
@@ -33,8 +34,9 @@ def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | No
     from lamina.model import Model
 
     loaded = Model.load(model)
-    if test_part(data) is not None:
-        data = test_part(data) or data
+    official = test_part(data)
+    if official is not None:
+        data = official
         talk.note(f"scoring on {data}, the official test part")
     table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
     if loaded.schema.target.name in table:
@@ -56,7 +58,8 @@ def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | No
     return EXIT_REQUIREMENT if missed else 0
 
 
-def _requirement(text: str):  # type: ignore[no-untyped-def]
+def _requirement(text: str) -> tuple[str, Callable[[float, float], bool], float, str]:
+    """Return metric, comparison, bound and the text itself of ``METRIC<=VALUE``."""
     match = _REQUIREMENT.fullmatch(text)
     try:
         if match is None:

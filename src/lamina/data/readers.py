@@ -45,7 +45,7 @@ def read_table(
         return _pair(*data)
     if is_frame(data):
         return read_frame(data)
-    return _array(data, None)
+    return _array(data)
 
 
 def read_tables(
@@ -104,7 +104,7 @@ def _pair(x: Any, y: Any) -> Table:
     if y is None:
         return read_table(x)
     name, column = target_column(y)
-    table = read_table(x) if is_frame(x) else _array(x, None)
+    table = read_table(x) if is_frame(x) else _array(x)
     if len(column) != table.n_rows:
         raise DataError(f"X has {table.n_rows} rows, but y has {len(column)}; they must agree.")
     return table.with_target(name, column)
@@ -128,7 +128,7 @@ def target_column(y: Any) -> tuple[str, Column]:
     return "y", _values_column(values, "y")
 
 
-def _array(x: Any, y: Any) -> Table:
+def _array(x: Any) -> Table:
     if hasattr(x, "toarray"):
         raise DataError("sparse matrices are not read; pass X.toarray().")
     try:
@@ -136,7 +136,7 @@ def _array(x: Any, y: Any) -> Table:
     except ValueError as error:
         raise DataError(f"X is no array of numbers: {error}.") from None
     if values.dtype.kind in "biuf":
-        return array_table(values, y, "X")
+        return array_table(values, None, "X")
     if values.ndim == 2 and values.dtype.kind in "OUS":
         columns = {f"x{i}": _values_column(values[:, i], f"x{i}") for i in range(values.shape[1])}
         return Table(columns, len(values), "X", named=False)

@@ -133,11 +133,6 @@ class Table:
         n_missing = int(missing.sum())
         return (self.rows(~missing), n_missing) if n_missing else (self, 0)
 
-    def without(self, names: Sequence[str]) -> "Table":
-        """Return the table without the columns ``names``."""
-        kept = {name: column for name, column in self.columns.items() if name not in names}
-        return replace(self, columns=kept)
-
     def with_column(self, name: str, column: Column) -> "Table":
         """Return the table with one more column.
 
