@@ -217,7 +217,7 @@ def test_a_holdout_is_a_fraction_a_file_or_data(name):
 def test_kinds_and_class_weights_are_checked():
     with pytest.raises(ConfigError, match=r"kind of column 'a' = 'categry' is not known. Did you mean 'category'"):
         Config.of(kind="a=categry")
-    with pytest.raises(ConfigError, match="kind = 'a' is not COLUMN=number or COLUMN=category"):
+    with pytest.raises(ConfigError, match="kind = 'a' is not COLUMN=number, COLUMN=category or COLUMN=datetime"):
         Config.of(kind="a")
     assert Config.of(class_weight="balanced").class_weight == "balanced"
     for value in ("yes", "yes=many", ["yes"], 3):

@@ -18,12 +18,16 @@ def numbers(values) -> Column:
     return Column("number", np.asarray(values))
 
 
+def dates(first: str, seconds) -> Column:
+    return Column("datetime", np.datetime64(first, "s").astype(np.float64) + np.asarray(seconds, dtype=np.float64))
+
+
 def table(**columns: Column) -> Table:
     return Table(columns, len(next(iter(columns.values()))))
 
 
 def fit(data: Table, weights=None, **options) -> Encoder:
-    kinds = {"number": "number", "text": "category", "boolean": "category", "image": "image"}
+    kinds = {"number": "number", "text": "category", "boolean": "category", "image": "image", "datetime": "datetime"}
     features = [ColumnSchema(name, kinds[column.type], "feature") for name, column in data.columns.items()]
     return Encoder.fit(Schema(tuple(features), Target("y", "regression")), data, weights, **options)
 
@@ -132,6 +136,60 @@ def test_times_a_minute_apart_keep_their_distance_in_float32():
     seconds = 1.7e9 + 60.0 * np.arange(100)
     encoded = fit(table(a=numbers(seconds))).transform(table(a=numbers(seconds)))["numbers"][:, 0]
     np.testing.assert_allclose(np.diff(encoded), 60 / seconds.std(), rtol=1e-4)
+
+
+def test_a_date_becomes_the_parts_that_differ():
+    def parts(column: Column) -> list[str]:
+        return [code.part for code in fit(table(a=column)).numbers]
+
+    days = ["elapsed", "month", "day", "weekday", "day_of_year"]
+    assert parts(dates("2024-01-30", 3600 * np.arange(72))) == [*days, "hour"]
+    assert parts(dates("2024-01-30", 86400 * np.arange(5))) == days
+    assert parts(dates("2024-01-01", 7 * 86400 * np.arange(3))) == ["elapsed", "day", "day_of_year"]
+    assert parts(dates("2024-01-01", 60 * np.arange(3))) == ["elapsed", "hour"]
+    assert parts(dates("2024-01-01", [0, 0])) == ["elapsed"]
+    assert parts(dates("2024-01-01", [0, NAN])) == ["elapsed"]
+    assert parts(dates("2024-01-01", [NAN, NAN])) == ["elapsed"]
+
+
+def test_the_parts_of_a_date_are_standardised_numbers_in_the_units_of_their_names():
+    column = dates("2024-02-28", 3600 * np.array([0, 18, 30.25, 54]))
+    encoder = fit(table(n=numbers([1.0, 2.0, 3.0, 4.0]), a=column))
+    assert [(code.name, code.part) for code in encoder.numbers] == [
+        ("n", ""), *(("a", part) for part in ("elapsed", "month", "day", "weekday", "day_of_year", "hour"))
+    ]  # fmt: skip
+    encoded = encoder.transform(table(n=numbers([1.0, 2.0, 3.0, 4.0]), a=column), "float64")["numbers"]
+    values = encoded * [code.scale for code in encoder.numbers] + [code.mean for code in encoder.numbers]
+    expected = [
+        [1, 19781.0, 2, 28, 2, 59, 0],
+        [2, 19781.75, 2, 28, 2, 59, 18],
+        [3, 19782 + 6.25 / 24, 2, 29, 3, 60, 6.25],
+        [4, 19783.25, 3, 1, 4, 61, 6],
+    ]
+    np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_missing_dates_have_one_flag_for_all_of_their_parts():
+    column = dates("2024-01-30", [0, NAN, 90000, 180000])
+    encoder = fit(table(a=column, n=numbers([NAN, 1.0, 2.0, 3.0])))
+    assert [(code.name, code.part) for code in encoder.numbers if code.flag] == [("a", "elapsed"), ("n", "")]
+    arrays = encoder.transform(table(a=column, n=numbers([NAN, 1.0, 2.0, 3.0])))
+    assert arrays["flags"].tolist() == [[0, 1], [1, 0], [0, 0], [0, 0]]
+    medians = [(code.median - code.mean) / code.scale for code in encoder.numbers[:-1]]
+    np.testing.assert_allclose(arrays["numbers"][1, :-1], medians, rtol=1e-6)
+
+
+def test_dates_that_are_all_missing_in_training_are_a_flag():
+    encoder = fit(table(a=dates("2024-01-01", [NAN, NAN])))
+    assert encoder.numbers == (NumberCode("a", 0.0, 1.0, 0.0, True, (0.0, 1.0), "elapsed"),)
+    assert encoder.transform(table(a=dates("2024-01-01", [NAN, 0])))["flags"].tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("bins", [24, 48])
+def test_every_weekday_has_an_edge_of_its_own(bins):
+    column = dates("2024-01-01", 86400 * np.arange(500))
+    (code,) = [code for code in fit(table(a=column), bins=bins).numbers if code.part == "weekday"]
+    np.testing.assert_allclose(np.array(code.edges) * code.scale + code.mean, np.arange(7), atol=1e-6)
 
 
 def test_weighted_mean_and_deviation():
@@ -250,3 +308,14 @@ def test_json_round_trip_is_exact():
     assert back == encoder
     for name, array in encoder.transform(data).items():
         np.testing.assert_array_equal(back.transform(data)[name], array)
+
+
+def test_json_round_trip_of_dates_and_of_codes_from_before_there_were_any():
+    data = table(a=dates("2024-01-01", 5000.0 * np.arange(50)), n=numbers(np.arange(50.0)))
+    encoder = fit(data)
+    plain = json.loads(json.dumps(encoder.as_json()))
+    assert Encoder.from_json(plain) == encoder
+    without = fit(table(n=data["n"]))
+    old = without.as_json()
+    del old["numbers"][0]["part"]
+    assert Encoder.from_json(old) == without

@@ -18,6 +18,10 @@ def numbers(values) -> Column:
     return Column("number", np.asarray(values))
 
 
+def dates(seconds, date_format: str = "") -> Column:
+    return Column("datetime", np.asarray(seconds), date_format=date_format)
+
+
 def table(source: str = "train.csv", **columns: Column) -> Table:
     return Table(columns, len(next(iter(columns.values()))), source)
 
@@ -65,10 +69,11 @@ ID = "nearly every row has its own value, as in an identifier; --kind a={} keeps
             ("text", "left out", "free text of 9 words on average; --kind a=category keeps it"),
         ),
         (text_column(WORDS[:10] * 4), ("category", "feature", "")),
-        (
-            Column("datetime", np.arange(N) * 86400.0),
-            ("datetime", "left out", "dates and times are not read as features yet"),
-        ),
+        (dates(np.arange(N) * 86400.0), ("datetime", "feature", "")),
+        (dates([0.0] * (N - 1) + [np.nan]), ("datetime", "feature", "")),
+        (dates([1704067200.0] * N), ("constant", "left out", "every value is 2024-01-01")),
+        (dates([1704067230.0] * N), ("constant", "left out", "every value is 2024-01-01T00:00:30")),
+        (dates([np.nan] * N), ("constant", "left out", "every value is missing")),
         (Column("image", np.zeros((N, 2, 3), np.uint8)), ("image", "feature", "")),
     ],
 )
@@ -100,6 +105,27 @@ def test_kind_overrules_the_inference():
     assert feature(text_column(WORDS), kind={"a": "category"}) == ("category", "feature", "as told")
     assert feature(numbers([1, 2] * 20), kind={"a": "category"}) == ("category", "feature", "as told")
     assert feature(numbers(np.arange(N)), kind={"a": "number"}) == ("number", "feature", "as told")
+
+
+def test_kind_and_drop_of_dates():
+    days = dates(np.arange(N) * 86400.0)
+    assert feature(days, kind={"a": "category"}) == ("category", "feature", "as told")
+    assert feature(days, drop=["a"]) == ("datetime", "left out", "dropped")
+    assert feature(text_column(["2024-05-31", "soon"] * 20), kind={"a": "datetime"}) == (
+        "datetime", "feature", "as told",
+    )  # fmt: skip
+    for kind in ({}, {"a": "datetime"}):
+        american = Schema.infer(table(a=dates(np.arange(N) * 86400.0, "%m/%d/%Y"), y=Y), "y", kind=kind)
+        assert american.features[0].date_format == "%m/%d/%Y"
+        assert Schema.from_json(json.loads(json.dumps(american.as_json()))) == american
+
+
+@pytest.mark.parametrize("role", ["weight", "group", "time"])
+def test_dates_with_a_role_of_their_own_are_no_features(role):
+    data = table(a=numbers(RNG.normal(size=N)), when=dates(np.arange(N) * 86400.0), y=Y)
+    schema = Schema.infer(data, "y", **{role: "when"})
+    assert [(column.name, column.role) for column in schema.columns if column.kind == "datetime"] == [("when", role)]
+    assert [column.name for column in schema.features] == ["a"]
 
 
 def test_drop_and_columns_with_a_role_of_their_own():
@@ -201,6 +227,78 @@ def test_dates_and_images_in_the_place_of_numbers():
     assert refused(trained(), dates) == "new.csv, column 'age': expected numbers, got dates."
     images = table("new.csv", age=Column("image", np.zeros((1, 2, 2))), city=city)
     assert refused(trained(), images) == "new.csv, column 'age': expected a number, got images."
+
+
+def dated(date_format: str = "", kind=None) -> Schema:
+    return Schema.infer(table(when=dates(np.arange(N) * 86400.0, date_format), y=Y), "y", kind=kind)
+
+
+def test_dates_come_back_as_dates():
+    for given in (dates([0.0, 86400.5, np.nan]), text_column(["1970-01-01", "1970-01-02 00:00:00.5", None])):
+        checked, _ = dated().check(table("new.csv", when=given))
+        assert checked["when"].type == "datetime"
+        np.testing.assert_array_equal(checked["when"].values, [0.0, 86400.5, np.nan])
+    for given in (text_column([None, None]), numbers([np.nan, np.nan]), dates([np.nan, np.nan])):
+        checked, _ = dated().check(table("new.csv", when=given))
+        assert (checked["when"].type, np.isnan(checked["when"].values).tolist()) == ("datetime", [True, True])
+    empty, _ = dated().check(table("new.csv", when=numbers(np.empty(0))))
+    assert (empty["when"].type, empty.n_rows) == ("datetime", 0)
+
+
+NO_DATE = (
+    "new.csv, column 'when', row {}: {!r} is not a date such as {}; correct it, or leave it empty for a missing value."
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "row", "cell"),
+    [
+        (text_column(["2024-05-31", None, "soon"]), 3, "soon"),
+        (text_column(["2024-05-31", "31.05.2024", "2024-06-01"]), 2, "31.05.2024"),
+        (text_column(["2024-02-30"]), 1, "2024-02-30"),
+        (text_column(["20240531"]), 1, "20240531"),
+        (numbers([np.nan, 20240531.0]), 2, "20240531"),
+        (numbers([2.5, 1.0]), 1, "2.5"),
+        (Column("boolean", np.array([-1, 1]), ("False", "True")), 2, "True"),
+    ],
+)
+def test_what_is_no_date_is_refused_with_its_row_and_cell(given, row, cell):
+    data = table("new.csv", when=given)
+    assert refused(dated(), data) == NO_DATE.format(row, cell, "2024-05-31")
+    chunk = Table(data.columns, data.n_rows, "new.csv", first_row=1001)
+    assert refused(dated(kind={"when": "datetime"}), chunk) == NO_DATE.format(1000 + row, cell, "2024-05-31")
+
+
+def test_a_cell_that_is_no_date_does_not_matter_in_rows_that_are_not_there():
+    data = table("new.csv", when=text_column(["2024-05-31", "soon"])).rows(np.array([0]))
+    assert dated().check(data)[0]["when"].values.tolist() == [1717113600.0]
+
+
+def test_day_and_month_keep_the_order_that_they_had_in_training():
+    # 3 April and 4 March: read alone, 03/04/2024 does not say which.
+    april, march = 1712102400.0, 1709510400.0
+    for trained, expected in (("%m/%d/%Y", march), ("%d/%m/%Y", april), ("", april), ("%d.%m.%Y", april)):
+        for given in (dates([april], "%d/%m/%Y"), text_column(["03/04/2024"])):
+            checked, _ = dated(trained).check(table("new.csv", when=given))
+            assert checked["when"].values.tolist() == [expected], trained
+        as_iso = dated(trained).check(table("new.csv", when=text_column(["2024-03-04"])))[0]
+        assert as_iso["when"].values.tolist() == [march]
+    impossible = table("new.csv", when=dates([1711843200.0], "%d/%m/%Y"))
+    assert refused(dated("%m/%d/%Y"), impossible) == NO_DATE.format(1, "31/03/2024", "05/31/2024")
+
+
+def test_infinite_dates_are_refused():
+    data = table("new.csv", when=dates([0.0, np.inf]))
+    assert "column 'when', row 2: the value is infinite" in refused(dated(), data, DataError)
+    images = table("new.csv", when=Column("image", np.zeros((1, 2, 2))))
+    assert refused(dated(), images) == "new.csv, column 'when': expected a datetime, got images."
+
+
+def test_a_schema_written_before_dates_were_features_is_read():
+    data = trained().as_json()
+    for column in data["columns"]:
+        del column["date_format"]
+    assert Schema.from_json(data) == trained()
 
 
 def test_images_of_another_size_are_refused():

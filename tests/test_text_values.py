@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lamina.data.table import Column, text_column
-from lamina.data.text_values import MISSING_TOKENS, as_number, recoded, typed
+from lamina.data.text_values import MISSING_TOKENS, as_number, as_written, read_dates, recoded, same_order, typed
 
 LONG = "a sentence that is certainly longer than forty characters"
 
@@ -74,6 +74,45 @@ def test_dates_of_one_format_are_seconds_since_1970(first, second):
 
 def test_month_before_day_is_recognised_where_the_other_order_is_impossible():
     assert typed(text_column(["01/02/2024", "01/31/2024"])).values.tolist() == [1704153600.0, 1706659200.0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "date_format"),
+    [
+        (["2024-01-31", "2024-02-01T10:00:00"], ""),
+        (["31.01.2024", "01.02.2024"], "%d.%m.%Y"),
+        (["01/02/2024"], "%d/%m/%Y"),
+        (["01/31/2024", "02/01/2024"], "%m/%d/%Y"),
+        (["2024/01/31"], "%Y/%m/%d"),
+    ],
+)
+def test_dates_know_how_they_were_written(texts, date_format):
+    column = typed(text_column(texts))
+    assert (column.type, column.date_format, column.rows(np.array([0])).date_format) == (
+        "datetime", date_format, date_format,
+    )  # fmt: skip
+    assert read_dates(texts, date_format) == column.values.tolist()
+
+
+@pytest.mark.parametrize("texts", [["01/02/2024", "31/12/0999"], ["01/31/2024", "02/01/2024"]])
+def test_dates_as_written(texts):
+    assert cells(as_written(typed(text_column([*texts, None])))) == [*texts, ""]
+    iso = ["2024-01-31", "2024-02-01T10:00"]
+    assert cells(as_written(typed(text_column(iso)))) == iso
+
+
+def test_the_order_of_day_and_month_is_all_that_two_formats_can_disagree_on():
+    assert not same_order("%d/%m/%Y", "%m/%d/%Y")
+    assert not same_order("%m/%d/%Y", "%d/%m/%Y")
+    for other in ("", "%d.%m.%Y", "%Y/%m/%d", "%m/%d/%Y"):
+        assert same_order("%m/%d/%Y", other)
+        assert same_order(other, "%m/%d/%Y")
+
+
+def test_read_dates_leaves_out_what_the_most_common_format_does_not_read():
+    assert read_dates(["31.05.2024", "2024-05-31", "01.06.2024"]) == [1717113600.0, None, 1717200000.0]
+    assert read_dates(["20240531", "soon", ""]) == [None, None, None]
+    assert read_dates([]) == []
 
 
 @pytest.mark.parametrize("other", ["tomorrow", "31.12.2024", "2024-13-01"])

@@ -154,7 +154,8 @@ ACTIVATIONS.register(
         initializer="xavier",
         source="the smooth threshold unit; two-class softmax",
         limits=(0.0, 1.0),
-    )
+    ),
+    "logistic",
 )
 ACTIVATIONS.register(
     Activation(

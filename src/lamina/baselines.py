@@ -21,28 +21,38 @@ _MAX_ITERATIONS = 100
 
 
 def fit_baselines(
-    encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int, rng: np.random.Generator
+    encoder: Encoder,
+    arrays: Arrays,
+    y: Array,
+    weights: Array | None,
+    n_classes: int,
+    rng: np.random.Generator,
+    labels: bool = False,
 ) -> dict[str, Predictor]:
     """Return a predictor ``arrays -> (n, k)`` for each of ``NAMES``.
 
     Args:
         encoder: what the arrays hold.
         arrays: the training rows, as ``encoder.transform`` returns them.
-        y: class codes (n,), or values (n,).
+        y: class codes (n,), or values or labels (n, k).
         weights: (n,) or ``None``.
-        n_classes: 0 for regression.
+        n_classes: 0 for regression and multilabel.
         rng: chooses 100,000 rows where there are more.
+        labels: whether ``y`` are labels, 0 or 1.
     """
     if n_classes:
         frequencies = np.bincount(y, weights, n_classes)
         constant = (frequencies / frequencies.sum())[None, :]
     else:
-        constant = np.array([[np.average(y, weights=weights)]])
+        constant = np.average(y, axis=0, weights=weights)[None, :]
     if len(y) > _MAX_ROWS:
         chosen = np.sort(rng.choice(len(y), _MAX_ROWS, replace=False))
         arrays = {name: values[chosen] for name, values in arrays.items()}
         y, weights = y[chosen], None if weights is None else weights[chosen]
-    linear = _fit_linear(encoder, arrays, y, weights, n_classes)
+    if labels:
+        linear = _linear_labels(encoder, arrays, y, weights)
+    else:
+        linear = _fit_linear(encoder, arrays, y, weights, n_classes)
     return {"linear": linear, "constant": lambda arrays: np.repeat(constant, _n_rows(arrays), axis=0)}
 
 
@@ -55,7 +65,7 @@ def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | Non
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred iterations are enough for a yardstick
         if not n_classes:
             ridge = Ridge().fit(design, y, sample_weight=weights)
-            return lambda arrays: np.asarray(ridge.predict(_design(encoder, arrays))).reshape(-1, 1)
+            return lambda arrays: np.asarray(ridge.predict(_design(encoder, arrays))).reshape(_n_rows(arrays), -1)
         logistic = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(design, y, sample_weight=weights)
 
     def predict(arrays: Arrays) -> Array:
@@ -67,10 +77,24 @@ def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | Non
     return predict
 
 
+def _linear_labels(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None) -> Predictor:
+    """One logistic regression for each label; a constant where training has one value of it only."""
+    predictors: list[Predictor] = []
+    for label in y.T.astype(np.int64):
+        if len(np.unique(label)) < 2:
+            share = float(label[0])
+            predictors.append(lambda arrays, share=share: np.full((_n_rows(arrays), 2), share))  # type: ignore[misc]
+        else:
+            predictors.append(_fit_linear(encoder, arrays, label, weights, n_classes=2))
+    return lambda arrays: np.stack([predict(arrays)[:, 1] for predict in predictors], axis=1)
+
+
 def _design(encoder: Encoder, arrays: Arrays) -> Any:
     """Return the columns of a linear model: standardised numbers and pixels, missing flags, one column a level."""
     from scipy import sparse
 
+    if "sparse" in arrays:
+        return arrays["sparse"]
     parts = [arrays[name] for name in ("numbers", "flags") if name in arrays]
     for i, code in enumerate(encoder.categories):
         codes = arrays["codes"][:, i]
@@ -89,4 +113,4 @@ def _design(encoder: Encoder, arrays: Arrays) -> Any:
 
 
 def _n_rows(arrays: Arrays) -> int:
-    return len(next(iter(arrays.values())))
+    return int(next(iter(arrays.values())).shape[0])

@@ -31,7 +31,7 @@ class Config:
     # -- data
     task: str = _option(
         "auto", "What the target is; auto: strings, booleans and up to 20 distinct integers are classes.", "choice",
-        "Data", choices=("auto", "classification", "regression"),
+        "Data", choices=("auto", "classification", "multilabel", "regression"),
     )  # fmt: skip
     kind: Mapping[str, str] = _option(
         {}, "Treat a column as a number or a category (repeatable).", "kinds", "Data", metavar="COL=KIND"
@@ -51,6 +51,22 @@ class Config:
     test: Any = _option(
         None, "Rows kept aside for the final score: a fraction or a file.", "holdout", "Data", metavar="FRACTION|FILE"
     )
+    positive_class: str | None = _option(
+        None, "Of two classes the one that is looked for.  [default: the last in sorted order]", "text", "Data",
+        metavar="CLASS",
+    )  # fmt: skip
+    threshold: float = _option(
+        0.5,
+        "Probability from which on the positive class, or a label, is predicted.",
+        "float",
+        "Data",
+        low=0.0,
+        high=1.0,
+    )
+    target_transform: str = _option(
+        "none", "Transform of a number target before it is standardised; inverted exactly in predictions.", "choice",
+        "Data", registry="lamina.data.target_scaling:TRANSFORMS",
+    )  # fmt: skip
     numeric: str = _option(
         "auto", "Encoding of numbers; auto: piecewise_linear, or standard above 128 number columns.", "choice", "Data",
         choices=("auto", "piecewise_linear", "standard"),
@@ -84,7 +100,7 @@ class Config:
     )
     normalization: str = _option(
         "auto", "Normalization between the affine map and the activation; auto: batch for images, else none.", "choice",
-        "Network", choices=("auto", "none", "batch"),
+        "Network", choices=("auto", "none"), registry="lamina.network.layers:NORMALIZATIONS",
     )  # fmt: skip
     initial_weights: str = _option(
         "auto", "Initial weights; auto: the rule that suits the activation.", "choice", "Network",
@@ -93,8 +109,19 @@ class Config:
 
     # -- training
     loss: str = _option(
-        "auto", "Loss; auto: cross_entropy for classes, squared_error for numbers.", "choice", "Training",
-        choices=("auto",), registry="lamina.losses:LOSSES",
+        "auto", "Loss; auto: cross_entropy for classes, binary_cross_entropy for labels, squared_error for numbers.",
+        "choice", "Training", choices=("auto",), registry="lamina.losses:LOSSES", sklearn_name="loss",
+    )  # fmt: skip
+    quantile: float = _option(
+        0.5, "The quantile that the loss `quantile` finds.", "float", "Training", above=0.0, below=1.0
+    )
+    huber_delta: float = _option(
+        1.0, "Error from which on the loss `huber` is linear, in standard deviations of the target.", "float",
+        "Training", above=0.0,
+    )  # fmt: skip
+    label_smoothing: float = _option(
+        0.0, "Share of a label's weight that is spread evenly over all classes in training.", "float", "Training",
+        low=0.0, below=1.0,
     )  # fmt: skip
     class_weight: str | Mapping[str, float] | None = _option(
         None, "`balanced`, or a weight for each class, as in yes=3,no=1.", "class_weight", "Training",
@@ -112,24 +139,57 @@ class Config:
         "one_cycle", "How the learning rate changes.", "choice", "Training",
         registry="lamina.training.schedules:SCHEDULES", sklearn_name="learning_rate",
     )  # fmt: skip
-    momentum: float = _option(0.9, "Momentum of sgd.", "float", "Training", low=0.0, below=1.0, sklearn_name="momentum")
-    weight_decay: float | None = _option(
-        None, "Decoupled weight decay (adamw) or L2 penalty (sgd).", "float", "Training", low=0.0, sklearn_name="alpha"
+    power_t: float = _option(
+        0.5, "Exponent of the schedule inverse_scaling.", "float", "Training", low=0.0, sklearn_name="power_t"
     )
+    momentum: float = _option(0.9, "Momentum of sgd.", "float", "Training", low=0.0, below=1.0, sklearn_name="momentum")
+    nesterov: bool = _option(
+        True, "Take the gradient of sgd where the momentum leads (Nesterov).", "bool", "Training",
+        sklearn_name="nesterovs_momentum",
+    )  # fmt: skip
+    beta_1: float = _option(
+        0.9, "Decay of the gradients' mean in adam and adamw.", "float", "Training", low=0.0, below=1.0,
+        sklearn_name="beta_1",
+    )  # fmt: skip
+    beta_2: float | None = _option(
+        None, "Decay of the squared gradients' mean; auto: 0.95 for adamw, 0.999 for adam.", "float", "Training",
+        low=0.0, below=1.0, sklearn_name="beta_2",
+    )  # fmt: skip
+    epsilon: float = _option(
+        1e-8, "What adam and adamw add to the root of the squared gradients' mean.", "float", "Training", above=0.0,
+        sklearn_name="epsilon",
+    )  # fmt: skip
+    max_fun: int = _option(
+        15000, "Evaluations of the loss by lbfgs, at most.", "int", "Training", low=1, sklearn_name="max_fun"
+    )
+    weight_decay: float | None = _option(
+        None, "Decoupled weight decay (adamw), or an L2 penalty divided by the rows of a minibatch (the others).",
+        "float", "Training", low=0.0, sklearn_name="alpha",
+    )  # fmt: skip
     batch_size: int | None = _option(None, "Rows in a minibatch.", "int", "Training", low=1, sklearn_name="batch_size")
     epochs: int | None = _option(
         None, "Passes over the training rows, at most.", "int", "Training", low=1, sklearn_name="max_iter"
     )
+    shuffle: bool = _option(
+        True, "Draw a new order of the rows for each epoch; else they stay as they are.", "bool", "Training",
+        sklearn_name="shuffle",
+    )  # fmt: skip
     early_stopping: bool = _option(
-        True, "Stop when the validation loss stops falling.", "bool", "Training", sklearn_name="early_stopping"
-    )
+        True, "Hold out validation rows, stop when they stop improving, keep their best epoch.", "bool", "Training",
+        sklearn_name="early_stopping",
+    )  # fmt: skip
+    watch: str = _option(
+        "loss", "What early stopping watches on the validation rows: the loss, or a metric.", "choice", "Training",
+        choices=("loss",), registry="lamina.metrics:METRICS",
+    )  # fmt: skip
     patience: int | None = _option(
-        None, "Epochs without a better validation loss before stopping.", "int", "Training", low=1,
-        sklearn_name="n_iter_no_change",
+        None, "Epochs without an improvement before stopping; without validation rows, of the training loss.", "int",
+        "Training", low=1, sklearn_name="n_iter_no_change",
     )  # fmt: skip
     tol: float | None = _option(
-        None, "Fall of the validation loss that counts as better.", "float", "Training", low=0.0, sklearn_name="tol"
-    )
+        None, "What counts as an improvement; for lbfgs the largest gradient at the end.", "float", "Training", low=0.0,
+        sklearn_name="tol",
+    )  # fmt: skip
     clip_norm: float | None = _option(
         None, "Largest norm of the gradient; longer ones are shortened to it.", "float", "Training", above=0.0
     )

@@ -7,8 +7,8 @@
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,163 +16,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lamina.baselines import fit_baselines
-from lamina.config import Config
+from lamina.config import Config, default
 from lamina.data import builtin
-from lamina.data.encoder import Arrays, Encoder, weighted_mean_and_deviation
+from lamina.data.encoder import Encoder
+from lamina.data.ordering import row_hashes
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.splits import holdout
 from lamina.data.table import Table
+from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, DataError, LaminaWarning, shortened
 from lamina.losses import LOSSES
-from lamina.metrics import score
-from lamina.model import Model, Report, as_tensors, build_network, row_weights, target_and_weights
-from lamina.training.loop import EpochRecord, Rows, TrainState, train
-from lamina.training.recipe import resolve, threads, validation_fraction
+from lamina.model import Model, build_network, row_weights, target_and_weights
+from lamina.run import Part, Run
+from lamina.training.loop import TrainState
+from lamina.training.recipe import resolve, validation_fraction
 
 Array = NDArray[Any]
 
+# Whole weights become copies of their rows up to so many times the rows; beyond, and broken ones, stay weights.
+_MAX_COPIES = 4
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of one part, encoded: arrays, target (codes or values, (n,)), weights (n,) or ``None``."""
-
-    arrays: Arrays
-    y: Array
-    weights: Array | None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass
-class Run:
-    """A training run between its preparation and its model.
-
-    Attributes:
-        schema, encoder, config: as the model will have them.
-        parts: ``train``, and ``validation`` and ``test`` where there are any.
-        state: weights and optimizer; see ``TrainState``.
-        notes: what was inferred, left out or dropped, a sentence each.
-    """
-
-    schema: Schema
-    encoder: Encoder
-    config: Config
-    parts: Mapping[str, Part]
-    state: TrainState
-    notes: list[str]
-    target_mean: float
-    target_scale: float
-    device: str
-    seconds: dict[str, float] = field(default_factory=dict)
-    started: float = 0.0
-
-    def train(self) -> Iterator[EpochRecord]:
-        """Train, and yield a record after each epoch; to stop early, stop iterating.
-
-        Raises:
-            TrainingError: the loss was not finite before one epoch was complete.
-        """
-        started = time.perf_counter()
-        config = self.config
-        validation = self.parts.get("validation")
-        available = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            yield from train(
-                self.state,
-                self._rows(self.parts["train"]),
-                None if validation is None else self._rows(validation),
-                loss=LOSSES[config.loss],
-                learning_rate=config.learning_rate or 0.0,
-                schedule=config.schedule,
-                batch_size=config.batch_size or 1,
-                epochs=config.epochs or 1,
-                patience=config.patience,
-                tol=config.tol or 0.0,
-                clip_norm=config.clip_norm,
-                time_limit=config.time_limit,
-            )
-        finally:
-            torch.set_num_threads(available)
-            self.seconds["fit"] = self.seconds.get("fit", 0.0) + time.perf_counter() - started
-
-    def finish(self, baselines: bool = True) -> Model:
-        """Return the model of the best epoch so far, scored on the held-out rows.
-
-        Args:
-            baselines: also fit and score a linear model and a constant.
-        """
-        self.state.restore_best()
-        network = self.state.network.to("cpu").eval()
-        model = Model(
-            self.schema, self.encoder, network, self.config, self.target_mean, self.target_scale,
-            list(self.state.history),
-        )  # fmt: skip
-        held = {name: part for name, part in self.parts.items() if name != "train"}
-        scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
-        scores = {
-            name: score(model.task, part.y, model.outputs_of(part.arrays, len(part)), part.weights)
-            for name, part in held.items()
-        }
-        model.report = Report(
-            rows={name: len(part) for name, part in self.parts.items()},
-            scores=scores,
-            baselines=self._baseline_scores(held[scored_on]) if scored_on and baselines else {},
-            scored_on=scored_on,
-            seconds={**self.seconds, "total": time.perf_counter() - self.started},
-            notes=self.notes,
-            best_epoch=self.state.best_epoch,
-            stopped=self.state.stopped,
-            environment=_environment(self.device, self.threads),
-        )
-        return model
-
-    @property
-    def threads(self) -> int:
-        """Threads that training uses: chosen from the shapes, never from timings, so that results repeat."""
-        n_parameters = sum(parameter.numel() for parameter in self.state.network.parameters())
-        return threads(self.config.batch_size or 1, n_parameters, torch.get_num_threads())
-
-    def _rows(self, part: Part) -> Rows:
-        """Return a part as tensors, its weights times the class weights and scaled to mean 1."""
-        dtype = getattr(torch, self.config.dtype)
-        if self.schema.target.task == "classification":
-            target = torch.from_numpy(part.y)
-        else:
-            scaled = (part.y - self.target_mean) / self.target_scale
-            target = torch.from_numpy(scaled).to(dtype).unsqueeze(1)
-        weights = _with_class_weights(part, self.config.class_weight, self.schema)
-        if weights is not None:
-            weights = weights / weights.mean()
-        return Rows(
-            as_tensors(part.arrays, self.device),
-            target.to(self.device),
-            None if weights is None else torch.from_numpy(weights).to(self.device, dtype),
-        )
-
-    def _baseline_scores(self, held: Part) -> dict[str, dict[str, float]]:
-        train = self.parts["train"]
-        task = self.schema.target.task
-        n_classes = len(self.schema.target.classes)
-        rng = np.random.default_rng(self.config.seed)
-        predictors = fit_baselines(self.encoder, train.arrays, train.y, train.weights, n_classes, rng)
-        return {name: score(task, held.y, predict(held.arrays), held.weights) for name, predict in predictors.items()}
+# What a model that training starts from has settled: its encoding and its layers.
+_SETTLED = (
+    "numeric", "bins", "one_hot_levels", "embedding_width", "min_level_rows", "hidden_units", "activation",
+    "activation_parameters", "normalization", "target_transform",
+)  # fmt: skip
 
 
 def fit(
-    data: Any, target: str | None = None, *, data_dir: str | None = None, baselines: bool = True, **options: Any
+    data: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    data_dir: str | None = None,
+    baselines: bool = True,
+    start: Model | None = None,
+    **options: Any,
 ) -> Model:
     """Return a trained model.
 
     Args:
         data: a path, a built-in set's name, a data frame, a ``Table``, or (X, y) with X of shape (n, d) or
-            (n, height, width).
-        target: the target's column; not needed where the data itself has one.
+            (n, height, width) and y (n,) or (n, k).
+        target: the target's column, or several; not needed where the data itself has one.
         data_dir: folder of Fashion-MNIST's files.
         baselines: also fit and score a linear model and a constant, in ``model.report.baselines``.
+        start: a model whose columns, encoding and layers are kept, and from whose weights training starts.
         options: fields of ``lamina.config.Config``, such as ``hidden_units=(256, 128)``.
 
     Raises:
@@ -185,14 +74,20 @@ def fit(
         >>> model.task
         'classification'
     """
-    run = prepare(data, target, data_dir=data_dir, **options)
+    run = prepare(data, target, data_dir=data_dir, start=start, **options)
     lost = [repr(column.name) for column in run.schema.left_out if column.kind != "constant"]
     if lost:
         names = shortened(lost)
         warnings.warn(f"left out of the features: {names}; model.report.notes says why.", LaminaWarning, stacklevel=2)
+    train_to_the_end(run)
+    return run.finish(baselines)
+
+
+def train_to_the_end(run: Run, **how: Any) -> None:
+    """Train; on Ctrl-C keep the best weights so far, and warn where training ended early. ``how``: as ``Run.train``."""
     interrupted = False
     try:
-        for _ in run.train():
+        for _ in run.train(**how):
             pass
     except KeyboardInterrupt:
         if run.state.best_weights is None:
@@ -200,17 +95,19 @@ def fit(
         interrupted = True
         run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
     if interrupted or run.state.diverged:
-        warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=2)
-    return run.finish(baselines)
+        warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=3)
 
 
 def prepare(
     data: Any,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     *,
     data_dir: str | None = None,
     drop_missing_targets: bool = False,
     progress: builtin.Progress | None = None,
+    start: Model | None = None,
+    classes: Sequence[Any] | None = None,
+    schema: Schema | None = None,
     **options: Any,
 ) -> Run:
     """Return a run that is ready to train; arguments and errors as in ``fit``.
@@ -218,75 +115,133 @@ def prepare(
     Args:
         drop_missing_targets: drop rows without a target and note how many, instead of raising ``DataError``.
         progress: called while a data set is downloaded.
+        classes: all classes that there will be, where not all of them need be in ``data``.
+        schema: what the columns are, in the place of what ``data`` looks like.
     """
     started = time.perf_counter()
     config = Config.of(**options)
     device = _device(config.device)
     categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
     table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
-    table, notes = _usable_rows(table, target or table.target, config.weight, drop_missing_targets)
-    schema = Schema.infer(
-        table, target, task=config.task, kind=config.kind, drop=config.drop,
-        weight=config.weight, group=config.group, time=config.time,
-    )  # fmt: skip
-    notes += schema.notes()
-    if config.class_weight is not None and not schema.target.classes:
-        raise ConfigError(
-            f"class_weight is for classes, but the target {schema.target.name!r} is a number; leave it out."
-        )
-    tables = _split(table, schema, config, _official_test(data, config), data_dir)
-    if drop_missing_targets:
-        tables = {name: _with_target(part, schema.target.name, notes) for name, part in tables.items()}
+    names = (target,) if isinstance(target, str) else tuple(target or table.targets)
+    notes: list[str] = []
+    if drop_missing_targets and names:
+        table = _with_targets(table, names, notes)
+    table, weights = _weighted_rows(table, config.weight)
+    if start is not None:
+        schema = start.schema
+        config = _settled(config, start, options)
+    elif schema is None:
+        schema = Schema.infer(
+            table, names, task=config.task, classes=classes, kind=config.kind, drop=config.drop,
+            weight=config.weight, group=config.group, time=config.time,
+        )  # fmt: skip
+        notes += schema.notes()
+    schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
+    test = _official_test(data, config)
+
+    def read_held_out(holding: Any) -> _Whole:
+        held = read_table(holding, text_columns=schema.category_names, data_dir=data_dir)
+        return _Whole.held_out(_with_targets(held, names, notes) if drop_missing_targets else held, schema)
+
+    tables = _split(_Whole.of(table, schema, weights, config), schema, config, test, read_held_out)
     prepared = time.perf_counter()
-    checked = {name: schema.check(part)[0] for name, part in tables.items()}
-    targets = {name: target_and_weights(schema, part) for name, part in tables.items()}
-    y, weights = targets["train"]
+    train = tables["train"]
     kinds = [column.kind for column in schema.features]
     config = resolve(
-        config, n_rows=len(y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
+        config, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
         task=schema.target.task, has_validation="validation" in tables,
     )  # fmt: skip
-    encoder = Encoder.fit(
-        schema, checked["train"], weights,
+    encoder = start.encoder if start is not None else Encoder.fit(
+        schema, train.features, train.weights,
         numeric=config.numeric, bins=config.bins or 1,
         one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows,
     )  # fmt: skip
-    parts = {name: Part(encoder.transform(checked[name], config.dtype), *targets[name]) for name in tables}
-    mean, scale = (0.0, 1.0) if schema.target.classes else weighted_mean_and_deviation(y, weights)
+    parts = {name: each.encoded(encoder, config.dtype) for name, each in tables.items()}
+    scaler = start.scaler if start is not None else _scaler(schema, parts["train"], config)
     generator = torch.Generator().manual_seed(config.seed)
     network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
     state = TrainState.start(
         network,
         optimizer=config.optimizer,
         learning_rate=config.learning_rate or 0.0,
         weight_decay=config.weight_decay or 0.0,
-        momentum=config.momentum,
+        batch_size=config.batch_size or 1,
         generator=generator if device == "cpu" else torch.Generator(device).manual_seed(config.seed),
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        beta_1=config.beta_1,
+        beta_2=config.beta_2,
+        epsilon=config.epsilon,
+        tol=config.tol or 0.0,
     )
     seconds = {"fit": time.perf_counter() - prepared}
-    return Run(schema, encoder, config, parts, state, notes, mean, scale, device, seconds, started)
+    earlier = [] if start is None else list(start.history)
+    return Run(schema, encoder, config, scaler, parts, state, notes, device, _environment(), seconds, started, earlier)
 
 
-def _usable_rows(table: Table, target: str | None, weight: str | None, drop: bool) -> tuple[Table, list[str]]:
-    """Return the rows with a target and a weight above 0: a weight of 0 equals the row's absence."""
-    notes: list[str] = []
-    if target is not None:
-        table = _with_target(table, target, notes) if drop else table
-    if weight is not None:
-        zero = row_weights(table, weight) == 0
-        if zero.all():
+@dataclass(frozen=True)
+class _Whole:
+    """Rows before they are encoded: features as the schema knows them, target, weights, and columns for the split."""
+
+    features: Table
+    y: Array
+    weights: Array | None
+    split_by: Table
+    positions: Array
+
+    @classmethod
+    def of(cls, table: Table, schema: Schema, weights: Array | None, config: Config) -> "_Whole":
+        """Return the rows of training data, in their canonical order where they may be shuffled at all."""
+        features = schema.check(table)[0]
+        y = schema.target.encode(table)
+        positions = np.arange(table.n_rows) if table.positions is None else table.positions
+        whole = cls(features, y, weights, table, positions)
+        return whole.rows(np.argsort(row_hashes(features, y), kind="stable")) if config.shuffle else whole
+
+    @classmethod
+    def held_out(cls, table: Table, schema: Schema) -> "_Whole":
+        """Return the rows of a part that comes by itself."""
+        y, weights = target_and_weights(schema, table)
+        return cls(schema.check(table)[0], y, weights, table, np.arange(table.n_rows))
+
+    def rows(self, index: Array) -> "_Whole":
+        weights = None if self.weights is None else self.weights[index]
+        return _Whole(
+            self.features.rows(index), self.y[index], weights, self.split_by.rows(index), self.positions[index]
+        )
+
+    def encoded(self, encoder: Encoder, dtype: str) -> Part:
+        return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions)
+
+
+def _weighted_rows(table: Table, weight: str | None) -> tuple[Table, Array | None]:
+    """Return the rows with a weight above 0, those of whole weights as often as their weight says, and other weights.
+
+    A weight of 2 equals the row twice, and 0 its absence, in everything that follows.
+    """
+    weights = None if weight is None else row_weights(table, weight)
+    if weights is not None:
+        if not weights.any():
             raise DataError(f"{table.source}: every weight in column {weight!r} is 0; nothing can be learned.")
-        table = table.rows(~zero) if zero.any() else table
+        if (weights == np.floor(weights)).all() and weights.sum() <= _MAX_COPIES * len(weights):
+            table, weights = table.rows(np.repeat(np.arange(table.n_rows), weights.astype(np.int64))), None
+        else:
+            table, weights = table.rows(weights > 0), weights[weights > 0]
     if table.n_rows < 2:
-        raise DataError(f"{table.source} has {table.n_rows} usable row; at least 2 are needed to learn from.")
-    return table, notes
+        plural = "" if table.n_rows == 1 else "s"
+        raise DataError(f"{table.source} has {table.n_rows} usable row{plural}; at least 2 are needed to learn from.")
+    return table, weights
 
 
-def _with_target(table: Table, target: str, notes: list[str]) -> Table:
-    kept, n_dropped = table.rows_with(target)
+def _with_targets(table: Table, names: Sequence[str], notes: list[str]) -> Table:
+    kept, n_dropped = table.rows_with(names)
     if not n_dropped or not kept.n_rows:
         return table  # a target that is missing everywhere is reported by the schema
-    notes.append(f"{table.source}: dropped {n_dropped} rows without a value of the target {target!r}")
+    which = ", ".join(repr(name) for name in names)
+    notes.append(f"{table.source}: dropped {n_dropped} rows without a value of the target {which}")
     return kept
 
 
@@ -296,54 +251,54 @@ def _official_test(data: Any, config: Config) -> Any:
     return config.test
 
 
-def _split(table: Table, schema: Schema, config: Config, test: Any, data_dir: str | None) -> dict[str, Table]:
-    """Return the parts of the table: the test rows are taken first, then the validation rows from what is left."""
+def _settled(config: Config, start: Model, options: dict[str, Any]) -> Config:
+    """Return ``config`` with the encoding and the layers of ``start``; an option that asks for others is refused."""
+    for name in _SETTLED:
+        value, settled = getattr(config, name), getattr(start.config, name)
+        if name in options and value not in (None, "auto", default(name), settled):
+            raise ConfigError(
+                f"{name} = {value!r}, but the model to start from was trained with {settled!r}; "
+                "leave it out, or train anew."
+            )
+    return config.replace(**{name: getattr(start.config, name) for name in _SETTLED})
+
+
+def _scaler(schema: Schema, train: Part, config: Config) -> TargetScaler | None:
+    if schema.target.task != "regression":
+        return None
+    return TargetScaler.fit(
+        train.y, train.weights, names=schema.target.names, transform=config.target_transform,
+        centred=LOSSES[config.loss].target_scaling == "standard",
+    )  # fmt: skip
+
+
+def _split(
+    whole: _Whole, schema: Schema, config: Config, test: Any, read_held_out: Callable[[Any], _Whole]
+) -> dict[str, _Whole]:
+    """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left."""
     rng = np.random.default_rng(config.seed)
-    parts: dict[str, Table] = {}
-    rest = table
+    parts: dict[str, _Whole] = {}
+    rest = whole
+    source = whole.features.source
     fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
     for name, holding in fractions.items():
         if holding is None:
-            holding = validation_fraction(rest.n_rows)
+            holding = validation_fraction(len(rest.y), config.early_stopping)
         if not isinstance(holding, float):
-            parts[name] = read_table(holding, text_columns=schema.category_names, data_dir=data_dir)
+            parts[name] = read_held_out(holding)
         elif holding > 0:
             kept, held = holdout(
                 holding,
-                schema.target.encode(rest),
+                rest.y,
                 rng,
                 is_class=bool(schema.target.classes),
-                group=None if config.group is None else rest[config.group],
-                time=None if config.time is None else rest[config.time],
+                group=None if config.group is None else rest.split_by[config.group],
+                time=None if config.time is None else rest.split_by[config.time],
             )
             if not len(held) or not len(kept):
-                raise DataError(
-                    f"{table.source}: a {name} share of {holding:g} of {rest.n_rows} rows leaves a part empty."
-                )
+                raise DataError(f"{source}: a {name} share of {holding:g} of {len(rest.y)} rows leaves a part empty.")
             parts[name], rest = rest.rows(held), rest.rows(kept)
     return {"train": rest, **dict(reversed(parts.items()))}
-
-
-def _with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
-    """Return the rows' weights times those of their classes; ``balanced``: n / (k times the class's weight)."""
-    if class_weight is None:
-        return part.weights
-    rows = np.ones(len(part)) if part.weights is None else part.weights
-    if class_weight == "balanced":
-        counts = np.bincount(part.y, rows, len(schema.target.classes))
-        factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
-    else:
-        names = {str(value): code for code, value in enumerate(schema.target.classes)}
-        unknown = [name for name in class_weight if name not in names]
-        if unknown:
-            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
-        factors = np.array([class_weight.get(name, 1.0) for name in names])
-    weights: Array = rows * factors[part.y]
-    if not weights.any():
-        raise ConfigError(
-            "class_weight leaves no row with a weight above 0; raise the weight of a class that is there."
-        )
-    return weights
 
 
 def _device(name: str) -> str:
@@ -355,12 +310,10 @@ def _device(name: str) -> str:
     return name
 
 
-def _environment(device: str, n_threads: int) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     packages = ("lamina", "torch", "numpy", "scikit-learn", "polars")
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "platform": platform.platform(),
-        "device": device,
-        "threads": str(n_threads),
     }

@@ -1,12 +1,14 @@
 """Loss functions: per-row values, the gradient at the network's outputs, and the map from outputs to predictions.
 
 Cross-entropy has one code path for any number of classes. With two, softmax over the logits (z0, z1) gives the second
-class the probability sigmoid(z1 - z0): the sigmoid output is the two-class case, not a separate loss.
+class the probability sigmoid(z1 - z0): the sigmoid output is the two-class case, not a separate loss. Labels that do
+not exclude one another (multilabel) have a sigmoid each, and the binary cross-entropy.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,32 +16,46 @@ from torch.nn import functional as F
 
 from lamina.registry import Registry
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multilabel", "regression"]
 
 
 @dataclass(frozen=True)
 class Loss:
     """One loss.
 
-    Shapes: ``outputs`` (n, k); ``target`` (n,) int64 class codes for classification, (n, k) for regression.
+    Shapes: ``outputs`` (n, k); ``target`` (n,) int64 class codes for classification, else (n, k), 0 or 1 for each label
+    or values.
 
     Attributes:
         name: what a user types.
         formula: for people.
         task: what kind of target it is for.
-        per_row: ``(outputs, target) -> (n,)``.
-        gradient: derivative of ``per_row`` by ``outputs``, (n, k), in closed form.
-        output_map: ``outputs -> predictions``, (n, k): class probabilities, or the values themselves.
+        per_row: ``(outputs, target) -> (n,)``; with a number as third argument where ``option`` names one.
+        gradient: derivative of ``per_row`` by ``outputs``, (n, k), in closed form, with the same arguments.
+        output_map: ``outputs -> predictions``, (n, k): probabilities, or values.
         source: paper or textbook.
+        option: the option of ``lamina.config`` whose number is the third argument of ``per_row`` and ``gradient``.
+        target_scaling: how a number target is brought to the size of 1: ``standard`` (mean 0, standard deviation 1), or
+            ``mean`` (divided by its mean and not centred, which needs values of at least 0).
     """
 
     name: str
     formula: str
     task: Task
-    per_row: Callable[[Tensor, Tensor], Tensor]
-    gradient: Callable[[Tensor, Tensor], Tensor]
+    per_row: Callable[..., Tensor]
+    gradient: Callable[..., Tensor]
     output_map: Callable[[Tensor], Tensor]
     source: str
+    option: str = ""
+    target_scaling: Literal["standard", "mean"] = "standard"
+
+    def bound(self, options: Mapping[str, Any]) -> "Loss":
+        """Return this loss with the number of its option filled in, so that its functions take two arguments."""
+        if not self.option:
+            return self
+        number = float(options[self.option])
+        per_row, gradient = partial(_with, self.per_row, number), partial(_with, self.gradient, number)
+        return replace(self, per_row=per_row, gradient=gradient, option="")
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -54,16 +70,32 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     return values.mean() if weights is None else (values * weights).mean()
 
 
-def _cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(outputs, target, reduction="none")
+def _with(function: Callable[..., Tensor], number: float, outputs: Tensor, target: Tensor) -> Tensor:
+    return function(outputs, target, number)
 
 
-def _cross_entropy_gradient(outputs: Tensor, target: Tensor) -> Tensor:
-    return torch.softmax(outputs, dim=1) - F.one_hot(target, outputs.shape[1]).to(outputs.dtype)
+def _cross_entropy(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    return F.cross_entropy(outputs, target, reduction="none", label_smoothing=smoothing)
+
+
+def _cross_entropy_gradient(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    k = outputs.shape[1]
+    wanted = F.one_hot(target, k).to(outputs.dtype) * (1 - smoothing) + smoothing / k
+    return torch.softmax(outputs, dim=1) - wanted
 
 
 def _softmax(outputs: Tensor) -> Tensor:
     return torch.softmax(outputs, dim=1)
+
+
+def _binary_cross_entropy(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    wanted = target * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean(dim=1)
+
+
+def _binary_cross_entropy_gradient(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    wanted = target * (1 - smoothing) + smoothing / 2
+    return (torch.sigmoid(outputs) - wanted) / outputs.shape[1]
 
 
 def _squared_error(outputs: Tensor, target: Tensor) -> Tensor:
@@ -72,6 +104,41 @@ def _squared_error(outputs: Tensor, target: Tensor) -> Tensor:
 
 def _squared_error_gradient(outputs: Tensor, target: Tensor) -> Tensor:
     return 2 * (outputs - target) / outputs.shape[1]
+
+
+def _absolute_error(outputs: Tensor, target: Tensor) -> Tensor:
+    return (outputs - target).abs().mean(dim=1)
+
+
+def _absolute_error_gradient(outputs: Tensor, target: Tensor) -> Tensor:
+    return (outputs - target).sign() / outputs.shape[1]
+
+
+def _huber(outputs: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
+    return F.huber_loss(outputs, target, reduction="none", delta=delta).mean(dim=1)
+
+
+def _huber_gradient(outputs: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
+    return (outputs - target).clamp(-delta, delta) / outputs.shape[1]
+
+
+def _quantile(outputs: Tensor, target: Tensor, quantile: float = 0.5) -> Tensor:
+    missed = target - outputs
+    return torch.where(missed >= 0, quantile * missed, (quantile - 1) * missed).mean(dim=1)
+
+
+def _quantile_gradient(outputs: Tensor, target: Tensor, quantile: float = 0.5) -> Tensor:
+    below = torch.full_like(outputs, -quantile)
+    return torch.where(outputs <= target, below, below + 1) / outputs.shape[1]
+
+
+def _poisson(outputs: Tensor, target: Tensor) -> Tensor:
+    # Half the deviance, so that a perfect prediction has the loss 0; xlogy is 0 where the count is.
+    return (torch.xlogy(target, target) - target - target * outputs + torch.exp(outputs)).mean(dim=1)
+
+
+def _poisson_gradient(outputs: Tensor, target: Tensor) -> Tensor:
+    return (torch.exp(outputs) - target) / outputs.shape[1]
 
 
 def _values(outputs: Tensor) -> Tensor:
@@ -86,7 +153,20 @@ LOSSES.register(
         per_row=_cross_entropy,
         gradient=_cross_entropy_gradient,
         output_map=_softmax,
-        source="Bishop 2006, eqs. 4.108 and 4.109",
+        source="Bishop 2006, eqs. 4.108 and 4.109; smoothed labels: Szegedy et al. 2016, section 7",
+        option="label_smoothing",
+    )
+)
+LOSSES.register(
+    Loss(
+        name="binary_cross_entropy",
+        formula="-y log sigmoid(z) - (1 - y) log(1 - sigmoid(z)), mean over labels",
+        task="multilabel",
+        per_row=_binary_cross_entropy,
+        gradient=_binary_cross_entropy_gradient,
+        output_map=torch.sigmoid,
+        source="Bishop 2006, eqs. 4.90 and 4.91",
+        option="label_smoothing",
     )
 )
 LOSSES.register(
@@ -98,5 +178,52 @@ LOSSES.register(
         gradient=_squared_error_gradient,
         output_map=_values,
         source="Bishop 2006, eq. 3.12",
+    )
+)
+LOSSES.register(
+    Loss(
+        name="absolute_error",
+        formula="|z - y|, mean over outputs: the median",
+        task="regression",
+        per_row=_absolute_error,
+        gradient=_absolute_error_gradient,
+        output_map=_values,
+        source="Bishop 2006, section 1.5.5; derivative 0 at 0",
+    )
+)
+LOSSES.register(
+    Loss(
+        name="huber",
+        formula="e^2 / 2 where |e| <= δ, else δ (|e| - δ / 2), e = z - y",
+        task="regression",
+        per_row=_huber,
+        gradient=_huber_gradient,
+        output_map=_values,
+        source="Huber 1964, section 2",
+        option="huber_delta",
+    )
+)
+LOSSES.register(
+    Loss(
+        name="quantile",
+        formula="q (y - z) where z <= y, else (1 - q) (z - y): the q-quantile",
+        task="regression",
+        per_row=_quantile,
+        gradient=_quantile_gradient,
+        output_map=_values,
+        source="Koenker and Bassett 1978, eq. 1.1; derivative -q where z = y",
+        option="quantile",
+    )
+)
+LOSSES.register(
+    Loss(
+        name="poisson",
+        formula="y log(y) - y - y z + exp(z), the prediction being exp(z)",
+        task="regression",
+        per_row=_poisson,
+        gradient=_poisson_gradient,
+        output_map=torch.exp,
+        source="McCullagh and Nelder 1989, section 2.3: half the Poisson deviance",
+        target_scaling="mean",
     )
 )

@@ -16,12 +16,15 @@ from lamina.data.encoder import Arrays, Encoder
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.table import Table
+from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError
 from lamina.losses import LOSSES
 from lamina.metrics import score
-from lamina.model_file import read_folder, write_folder
+from lamina.model_file import Document, Tensors, read_folder, write_folder
+from lamina.model_upgrades import upgraded
 from lamina.network.mlp import MLP
-from lamina.training.loop import EpochRecord, predict_outputs
+from lamina.training.loop import EpochRecord
+from lamina.training.rows import predict_hidden, predict_outputs
 
 Array = NDArray[Any]
 
@@ -40,6 +43,8 @@ class Report:
         best_epoch: whose weights are kept.
         stopped: why training ended before its last epoch, or ``""``.
         environment: versions and thread count.
+        folds: where they were asked for, the cross-validated scores of the same options: ``k``, and by metric the mean
+            and its standard error in ``scores``, and the same for each of ``baselines``.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -51,6 +56,7 @@ class Report:
     best_epoch: int = 0
     stopped: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    folds: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,7 +68,7 @@ class Model:
         encoder: from columns to arrays.
         network: the torch module, in evaluation mode, on the CPU.
         config: all options, those chosen from the data included.
-        target_mean, target_scale: a regression output times the scale plus the mean is in the target's unit.
+        scaler: between a number target's unit and the network's outputs; ``None`` for classes and labels.
         history: one record for each epoch.
         report: what the fit measured.
     """
@@ -71,23 +77,24 @@ class Model:
     encoder: Encoder
     network: MLP
     config: Config
-    target_mean: float
-    target_scale: float
+    scaler: TargetScaler | None
     history: list[EpochRecord] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
     @property
     def task(self) -> str:
-        """``classification`` or ``regression``."""
+        """``classification``, ``multilabel`` or ``regression``."""
         return self.schema.target.task
 
     @property
     def classes(self) -> Array:
-        """The classes in sorted order and their own type, (k,); empty for regression."""
+        """The classes in sorted order and their own type, (k,); empty for multilabel and regression."""
         return self.schema.target.class_array()
 
     def predict(self, data: Any) -> Array:
-        """Return the most probable class, or the value, of each row, (n,).
+        """Return the class or the value of each row, (n,); of several labels or values, (n, k).
+
+        Of two classes, the positive one is predicted from the probability ``schema.target.threshold`` on.
 
         Args:
             data: anything that ``lamina.data.readers.read_table`` takes; the target need not be in it.
@@ -98,12 +105,12 @@ class Model:
         return self.schema.target.decode(self.predict_outputs(data))
 
     def predict_proba(self, data: Any) -> Array:
-        """Return class probabilities (n, k) in the order of ``classes``; arguments and errors as in ``predict``.
+        """Return probabilities (n, k) of ``classes`` or labels, in their order; arguments and errors as in ``predict``.
 
         Raises:
             ConfigError: the model is a regression.
         """
-        if self.task != "classification":
+        if self.task == "regression":
             raise ConfigError("predict_proba is for classification; this model predicts numbers: use predict.")
         return self.predict_outputs(data)
 
@@ -120,21 +127,58 @@ class Model:
         if not table.n_rows:
             raise DataError(f"{table.source} has no rows to score.")
         y, weights = target_and_weights(self.schema, table)
-        return score(self.task, y, self.predict_outputs(table), weights)
+        if weights is not None:
+            if not weights.any():
+                raise DataError(f"{table.source}: every row has the weight 0; there is nothing to score.")
+            table, y, weights = table.rows(weights > 0), y[weights > 0], weights[weights > 0]
+        return self.score(y, self.predict_outputs(table), weights)
+
+    def score(self, y: Array, outputs: Array, weights: Array | None = None) -> dict[str, float]:
+        """Return every metric of the task for an encoded target and the ``predict_outputs`` of its rows."""
+        target = self.schema.target
+        return score(self.task, y, outputs, weights, decisions=target.decide(outputs), positive=target.positive)
 
     def predict_outputs(self, data: Any) -> Array:
-        """Return probabilities (n, k), or values (n, 1) in the target's unit, as float64."""
-        table = self.read(data)
-        features, notes = self.schema.check(table)
-        for note in [*notes, *self.encoder.unseen(features)]:
-            warnings.warn(note, LaminaWarning, stacklevel=3)
-        return self.outputs_of(self.encoder.transform(features, self.config.dtype), table.n_rows)
+        """Return probabilities (n, k), or values (n, k) in the target's unit, as float64."""
+        return self.outputs_of(*self._encoded(data))
+
+    def predict_logits(self, data: Any) -> Array:
+        """Return the network's outputs (n, k) before any output map: logits, or values in the network's own unit."""
+        arrays, n_rows = self._encoded(data)
+        return predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows).numpy()
+
+    def hidden_outputs(self, data: Any, layer: int = -1) -> Array:
+        """Return what a hidden layer makes of each row, (n, units), after activation; the last one by default.
+
+        Raises:
+            ConfigError: there is no such layer.
+        """
+        n_hidden = len(self.network.hidden)
+        if not -n_hidden <= layer < n_hidden:
+            raise ConfigError(f"layer = {layer}, but the network has {n_hidden} hidden layers.")
+        arrays, n_rows = self._encoded(data)
+        return predict_hidden(self._exact_network(), as_tensors(arrays, "cpu"), n_rows, layer % n_hidden).numpy()
 
     def outputs_of(self, arrays: Arrays, n_rows: int) -> Array:
         """Return what ``predict_outputs`` does, from encoded arrays."""
-        outputs = predict_outputs(self.network, as_tensors(arrays, "cpu"), n_rows)
-        prediction: Array = LOSSES[self.config.loss].output_map(outputs).numpy().astype(np.float64)
-        return prediction * self.target_scale + self.target_mean if self.task == "regression" else prediction
+        outputs = predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows)
+        return prediction_of(outputs, self.config.loss, self.scaler)
+
+    def _encoded(self, data: Any) -> tuple[Arrays, int]:
+        table = self.read(data)
+        features, notes = self.schema.check(table)
+        for note in [*notes, *self.encoder.unseen(features)]:
+            warnings.warn(note, LaminaWarning, stacklevel=4)
+        return self.encoder.transform(features, "float64"), table.n_rows
+
+    def _exact_network(self) -> MLP:
+        """Return the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
+        if self.config.dtype == "float64":
+            return self.network
+        config = self.config.replace(dtype="float64")
+        network = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator())
+        network.load_state_dict(self.network.state_dict())
+        return network
 
     def read(self, data: Any) -> Table:
         """Return ``data`` as a table, its categories kept as text."""
@@ -158,17 +202,7 @@ class Model:
         Raises:
             ModelFileError: the folder holds something else, or cannot be written.
         """
-        document = {
-            "schema": self.schema.as_json(),
-            "encoder": self.encoder.as_json(),
-            "config": self.config.as_json(),
-            "target_mean": self.target_mean,
-            "target_scale": self.target_scale,
-            "report": asdict(self.report),
-            "history": [asdict(record) for record in self.history],
-        }
-        tensors = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
-        return write_folder(folder, document, tensors)
+        return write_folder(folder, *self._state())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Model":
@@ -179,24 +213,51 @@ class Model:
         """
         document, tensors = read_folder(folder)
         try:
-            schema = Schema.from_json(document["schema"])
-            encoder = Encoder.from_json(document["encoder"])
-            config = Config.of(**document["config"])
-            network = build_network(encoder, schema.target.n_outputs, config, torch.Generator())
-            network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-            network.eval()
-            return cls(
-                schema=schema,
-                encoder=encoder,
-                network=network,
-                config=config,
-                target_mean=float(document["target_mean"]),
-                target_scale=float(document["target_scale"]),
-                report=Report(**document["report"]),
-                history=[EpochRecord(**record) for record in document["history"]],
-            )
+            return cls._of(upgraded(document), tensors)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise ModelFileError(f"{str(folder)!r} is not a model of this format: {error}.") from None
+
+    def _state(self) -> tuple[Document, Tensors]:
+        document = {
+            "schema": self.schema.as_json(),
+            "encoder": self.encoder.as_json(),
+            "config": self.config.as_json(),
+            "scaler": None if self.scaler is None else self.scaler.as_json(),
+            "report": asdict(self.report),
+            "history": [asdict(record) for record in self.history],
+        }
+        return document, {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    @classmethod
+    def _of(cls, document: Document, tensors: Tensors) -> "Model":
+        schema = Schema.from_json(document["schema"])
+        encoder = Encoder.from_json(document["encoder"])
+        config = Config.of(**document["config"])
+        network = build_network(encoder, schema.target.n_outputs, config, torch.Generator())
+        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
+        network.eval()
+        return cls(
+            schema=schema,
+            encoder=encoder,
+            network=network,
+            config=config,
+            scaler=None if document["scaler"] is None else TargetScaler.from_json(document["scaler"]),
+            report=Report(**document["report"]),
+            history=[EpochRecord(**record) for record in document["history"]],
+        )
+
+    # A pickle holds what a folder holds, so that the two predict the same.
+    def __getstate__(self) -> tuple[Document, Tensors]:
+        return self._state()
+
+    def __setstate__(self, state: tuple[Document, Tensors]) -> None:
+        self.__dict__.update(self._of(*state).__dict__)
+
+
+def prediction_of(outputs: Tensor, loss: str, scaler: TargetScaler | None) -> Array:
+    """Return probabilities, or values in the target's unit, (n, k) float64, for a network's outputs (n, k)."""
+    prediction: Array = LOSSES[loss].output_map(outputs).numpy().astype(np.float64)
+    return prediction if scaler is None else scaler.inverse(prediction)
 
 
 def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: torch.Generator) -> MLP:
@@ -221,19 +282,23 @@ def as_tensors(arrays: Arrays, device: str) -> dict[str, Tensor]:
     with warnings.catch_warnings():
         # Arrays read from a file's bytes are read-only, which torch warns of; they are never written to.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in arrays.items()}
+        return {name: _tensor(values).to(device) for name, values in arrays.items()}
+
+
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(values))
+    crow, col = (torch.from_numpy(part.astype(np.int64)) for part in (values.indptr, values.indices))
+    return torch.sparse_csr_tensor(crow, col, torch.from_numpy(values.data), values.shape)
 
 
 def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | None]:
-    """Return the encoded target (n,) of ``table`` and its rows' weights (n,), or ``None``.
+    """Return the encoded target, (n,) or (n, k), of ``table`` and its rows' weights (n,), or ``None``.
 
     Raises:
         DataError: no target, a missing or negative weight.
     """
-    name = schema.target.name
-    if name not in table and table.target is not None:
-        name = table.target
-    y = schema.target.encode(table, name)
+    y = schema.target.encode(table)
     weight = next((column.name for column in schema.columns if column.role == "weight"), None)
     if weight is None or weight not in table:
         return y, None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lamina.errors import ModelFileError
 
 FORMAT = "lamina-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DOCUMENT = "model.json"
 _WEIGHTS = re.compile(r"weights-[0-9a-f]{64}\.safetensors")
 

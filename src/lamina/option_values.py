@@ -16,7 +16,7 @@ from typing import Any
 from lamina.errors import ConfigError, did_you_mean
 from lamina.registry import Registry
 
-COLUMN_KINDS = ("number", "category")
+COLUMN_KINDS = ("number", "category", "datetime")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ def _name(name: str, value: Any, option: Option) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError
     return value
+
+
+def _text(name: str, value: Any, option: Option) -> str:
+    if isinstance(value, list | tuple | dict | set):
+        raise TypeError
+    return str(value)
 
 
 def _names(name: str, value: Any, option: Option) -> tuple[str, ...]:
@@ -196,6 +202,7 @@ _PARSERS = {
     "float": _float,
     "bool": _bool,
     "name": _name,
+    "text": _text,
     "names": _names,
     "choice": _choice,
     "activation": _activation,
@@ -211,11 +218,12 @@ _EXPECTED = {
     "float": "a finite number",
     "bool": "true or false",
     "name": "a column's name",
+    "text": "a text or a number",
     "names": "a column's name or several",
     "choice": "a known name",
     "activation": "an activation's name, or one for each hidden layer",
     "units": "a sequence of whole numbers such as 256,128",
-    "kinds": "COLUMN=number or COLUMN=category",
+    "kinds": "COLUMN=number, COLUMN=category or COLUMN=datetime",
     "class_weight": "`balanced` or CLASS=WEIGHT,...",
     "holdout": "a fraction, a file or data",
     "device": "a device",

@@ -28,16 +28,19 @@ class Registry(Generic[Record]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._records: dict[str, Record] = {}
+        self._aliases: dict[str, str] = {}
 
-    def register(self, record: Record) -> Record:
-        """Add ``record`` and return it.
+    def register(self, record: Record, *aliases: str) -> Record:
+        """Add ``record``, which other libraries know by ``aliases``, and return it.
 
         Raises:
-            ConfigError: the name is taken.
+            ConfigError: a name is taken.
         """
-        if record.name in self._records:
-            raise ConfigError(f"the {self.kind} {record.name!r} is registered already; choose another name for yours.")
+        for name in (record.name, *aliases):
+            if name in self:
+                raise ConfigError(f"the {self.kind} {name!r} is registered already; choose another name for yours.")
         self._records[record.name] = record
+        self._aliases.update(dict.fromkeys(aliases, record.name))
         return record
 
     def __getitem__(self, name: str) -> Record:
@@ -47,18 +50,18 @@ class Registry(Generic[Record]):
             ConfigError: there is none; the message lists the names.
         """
         try:
-            return self._records[name]
+            return self._records[self._aliases.get(name, name)]
         except (KeyError, TypeError):
             hint = did_you_mean(name, self._records) if isinstance(name, str) else ""
             known = ", ".join(self._records)
             raise ConfigError(f"unknown {self.kind} {name!r}.{hint} Known: {known}.") from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._records
+        return name in self._records or name in self._aliases
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
 
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of registration."""
+        """All names, without aliases, in the order of registration."""
         return tuple(self._records)

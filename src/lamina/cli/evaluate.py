@@ -39,8 +39,9 @@ def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | No
         data = official
         talk.note(f"scoring on {data}, the official test part")
     table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
-    if loaded.schema.target.name in table:
-        kept, n_dropped = table.rows_with(loaded.schema.target.name)
+    targets = loaded.schema.target.columns_in(table)
+    if all(name in table for name in targets):
+        kept, n_dropped = table.rows_with(targets)
         if n_dropped and kept.n_rows:  # a target that is missing everywhere is refused below
             table = kept
             talk.note(f"note: dropped {n_dropped} rows without a value of the target")

@@ -37,22 +37,25 @@ def inspect_data(
     config = Config.of(kind=kind, drop=drop, task=task)
     categories = frozenset(name for name, value in config.kind.items() if value == "category")
     table = read_table(data, text_columns=categories, data_dir=data_dir)
-    target = target or table.target
+    targets = target or table.targets
     about: dict[str, Any] = {"source": table.source, "rows": table.n_rows}
-    if target is None:
+    if not targets:
         schemas = column_schemas(table, {}, config.kind, config.drop)
     else:
-        schema = Schema.infer(table, target, task=config.task, kind=config.kind, drop=config.drop)
+        schema = Schema.infer(table, targets, task=config.task, kind=config.kind, drop=config.drop)
         schemas = schema.columns
-        about.update(target=target, task=schema.target.task, classes=list(schema.target.classes))
+        shown = targets[0] if len(targets) == 1 else list(targets)
+        about.update(target=shown, task=schema.target.task, classes=list(schema.target.classes))
     facts = describe(table, schemas)
     if as_json:
         print_json({**about, "columns": [asdict(fact) for fact in facts]})
         return 0
     click.echo(f"{table.source}: {table.n_rows:,} rows, {len(facts)} columns")
-    if target is not None:
+    if targets:
         n_classes = len(about["classes"])
-        click.echo(f"target: {target!r}, {about['task']}" + (f" of {n_classes} classes" if n_classes else ""))
+        click.echo(
+            f"target: {schema.target.name!r}, {about['task']}" + (f" of {n_classes} classes" if n_classes else "")
+        )
     header = ("column", "kind", "role", "missing", "distinct", "values")
     rows = [
         (

@@ -53,8 +53,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Train, score and use multilayer perceptrons, from a file to a model folder.
 
-    DATA is a file (CSV, Parquet, IDX, npz), - for CSV on standard input, or a built-in set: digits, iris, wine,
-    breast-cancer, diabetes, fashion-mnist.
+    DATA is a file (CSV, Parquet, IDX, npz), a folder of images per class, - for CSV on standard input, or a built-in
+    set: digits, iris, wine, breast-cancer, diabetes, fashion-mnist.
     """
 
 

@@ -12,8 +12,8 @@ from lamina.cli.options import GroupedCommand, collected, config_flags
 from lamina.cli.present import Talk, print_json, score_table
 
 if TYPE_CHECKING:
-    from lamina.fitting import Run
     from lamina.model import Model
+    from lamina.run import Run
 
 _MAX_NOTES = 12
 

@@ -1,25 +1,28 @@
 """Columns to the arrays that a network takes, fitted on training rows only.
 
 Numbers leave standardised (mean 0, standard deviation 1) with missing ones at the median and a flag beside them;
-categories leave as codes; images leave as they are, uint8 included. What is wide, such as the pieces of the
-piecewise-linear encoding or one-hot columns, is made by the network from these, a minibatch at a time.
+a column of dates leaves as several such numbers, its parts; categories leave as codes; images leave as they are, uint8
+included. What is wide, such as the pieces of the piecewise-linear encoding or one-hot columns, is made by the network
+from these, a minibatch at a time.
 
 A row of weight 2 counts as the row twice in every statistic here.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.data.date_parts import PARTS
 from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
 
 RARE = 0  # the code of levels that are rare in training or were not there
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Any]  # NumPy arrays, and one of scipy.sparse
+_KINDS = ("numbers", "categories", "images", "blocks")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class NumberCode:
     """Standardisation of one number column: (x - mean) / scale, ``median`` where missing.
 
     ``edges`` are the bounds of the piecewise-linear encoding's bins, in standardised units and ascending; empty for
-    standard scaling. ``flag``: whether missing values get a column of their own.
+    standard scaling. ``flag``: whether missing values get a column of their own. ``part``: what x is of a column of
+    dates, a key of ``lamina.data.date_parts.PARTS``; empty for a column of numbers.
     """
 
     name: str
@@ -36,6 +40,12 @@ class NumberCode:
     median: float
     flag: bool
     edges: tuple[float, ...] = ()
+    part: str = ""
+
+    def values(self, column: Column) -> Array:
+        """Return the x of each row of ``column`` as float64 (n,), NaN where missing."""
+        values = np.asarray(column.values, dtype=np.float64)
+        return PARTS[self.part](values) if self.part else values
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,21 @@ class ImageCode:
 
 
 @dataclass(frozen=True)
+class SparseCode:
+    """A sparse block: the largest absolute value of each of its columns, by which they are divided; never centred."""
+
+    name: str
+    scales: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Encoder:
     """Everything learned from the training rows' features."""
 
     numbers: tuple[NumberCode, ...]
     categories: tuple[CategoryCode, ...]
     images: tuple[ImageCode, ...]
+    blocks: tuple[SparseCode, ...] = ()
 
     @classmethod
     def fit(
@@ -93,16 +112,23 @@ class Encoder:
             one_hot_levels: categories of up to so many levels are one-hot.
             min_level_rows: levels of less weight are ``RARE``.
         """
-        numbers, categories, images = [], [], []
+        numbers: list[NumberCode] = []
+        categories, images, blocks = [], [], []
+        number_bins = bins if numeric == "piecewise_linear" else 0
         for column in schema.features:
             values = table[column.name]
             if column.kind == "number":
-                numbers.append(_fit_number(column.name, values, weights, bins if numeric == "piecewise_linear" else 0))
+                numbers.append(_fit_number(column.name, values.values, weights, number_bins))
+            elif column.kind == "datetime":
+                numbers.extend(_fit_dates(column.name, values, weights, number_bins))
             elif column.kind == "category":
                 categories.append(_fit_category(column.name, values, weights, one_hot_levels, min_level_rows))
+            elif column.kind == "sparse":
+                scales = abs(values.values).max(axis=0).toarray()
+                blocks.append(SparseCode(column.name, tuple(np.where(scales > 0, scales, 1.0).tolist())))
             else:
                 images.append(_fit_image(column.name, values, weights))
-        return cls(tuple(numbers), tuple(categories), tuple(images))
+        return cls(tuple(numbers), tuple(categories), tuple(images), tuple(blocks))
 
     def transform(self, table: Table, dtype: str = "float32") -> Arrays:
         """Return the arrays of the rows of ``table``.
@@ -113,7 +139,8 @@ class Encoder:
 
         Returns:
             ``numbers`` (n, d) and ``flags`` (n, m), of ``dtype``; ``codes`` (n, c) int32; ``pixels`` (n, p), of the
-            images' own dtype. Those that would be empty are left out.
+            images' own dtype; ``sparse``, a ``scipy.sparse.csr_array`` (n, s) of ``dtype``. Those that would be empty
+            are left out.
         """
         arrays: Arrays = {}
         if self.numbers:
@@ -121,7 +148,7 @@ class Encoder:
             flags = np.empty((table.n_rows, sum(code.flag for code in self.numbers)), dtype=dtype)
             n_flags = 0
             for i, code in enumerate(self.numbers):
-                values = np.asarray(table[code.name].values, dtype=np.float64)
+                values = code.values(table[code.name])
                 missing = np.isnan(values)
                 # In float64 first: float32 has no digits left for 1.7e9 seconds a few minutes apart.
                 with np.errstate(over="ignore"):  # clipped a moment later
@@ -138,6 +165,10 @@ class Encoder:
         if self.images:
             flat = [table[code.name].values.reshape(table.n_rows, -1) for code in self.images]
             arrays["pixels"] = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+        for block in self.blocks:
+            scaled: Any = table[block.name].values.astype(np.float64)
+            scaled.data /= np.array(block.scales)[scaled.indices]
+            arrays["sparse"] = scaled.astype(dtype)
         return arrays
 
     def unseen(self, table: Table) -> list[str]:
@@ -158,7 +189,7 @@ class Encoder:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` reads back."""
-        return {key: [asdict(code) for code in getattr(self, key)] for key in ("numbers", "categories", "images")}
+        return {key: [asdict(code) for code in getattr(self, key)] for key in _KINDS}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Encoder":
@@ -167,6 +198,7 @@ class Encoder:
             tuple(NumberCode(**{**code, "edges": tuple(code["edges"])}) for code in data["numbers"]),
             tuple(CategoryCode(**{**code, "levels": tuple(code["levels"])}) for code in data["categories"]),
             tuple(ImageCode(**{**code, "shape": tuple(code["shape"])}) for code in data["images"]),
+            tuple(SparseCode(code["name"], tuple(code["scales"])) for code in data.get("blocks", ())),
         )
 
 
@@ -192,8 +224,8 @@ def weighted_quantiles(values: Array, probabilities: Array, weights: Array | Non
     return np.asarray(np.quantile(values, probabilities, weights=weights, method="inverted_cdf"))
 
 
-def _fit_number(name: str, column: Column, weights: Array | None, bins: int) -> NumberCode:
-    values = np.asarray(column.values, dtype=np.float64)
+def _fit_number(name: str, values: Array, weights: Array | None, bins: int) -> NumberCode:
+    values = np.asarray(values, dtype=np.float64)
     missing = np.isnan(values)
     present = values[~missing]
     if not len(present):  # every value among the training rows is missing, though others were not
@@ -208,6 +240,17 @@ def _fit_number(name: str, column: Column, weights: Array | None, bins: int) -> 
         distinct = np.unique(_clipped((quantiles - mean) / scale).astype(np.float32)).tolist()
         edges = tuple(distinct) if len(distinct) > 1 else (distinct[0], distinct[0] + 1.0)
     return NumberCode(name, mean, scale, median, bool(missing.any()), edges)
+
+
+def _fit_dates(name: str, column: Column, weights: Array | None, bins: int) -> list[NumberCode]:
+    """Return one code for each part that differs between training rows; ``elapsed`` always, and it has the flag."""
+    codes = []
+    for part, of in PARTS.items():
+        values = of(column.values)
+        if part == "elapsed" or len(np.unique(values[~np.isnan(values)])) > 1:
+            code = _fit_number(name, values, weights, bins)
+            codes.append(replace(code, part=part, flag=code.flag and part == "elapsed"))
+    return codes
 
 
 def _bin_edges(values: Array, bins: int, weights: Array | None) -> Array:

@@ -102,7 +102,7 @@ def image_table(images: NDArray[Any], labels: NDArray[Any] | None, source: str, 
     if len(labels) != len(images):
         raise DataError(f"{source}: {len(images)} images, but {len(labels)} labels.")
     label = text_column([names[code] for code in labels]) if names else _label_column(labels, source)
-    return Table({**columns, LABEL: label}, len(images), source, target=LABEL)
+    return Table({**columns, LABEL: label}, len(images), source, targets=(LABEL,))
 
 
 def array_table(x: NDArray[Any], y: NDArray[Any] | None, source: str) -> Table:
@@ -120,7 +120,7 @@ def array_table(x: NDArray[Any], y: NDArray[Any] | None, source: str) -> Table:
     columns = {f"x{i}": Column("number", x[:, i]) for i in range(x.shape[1])}
     if y is not None:
         columns["y"] = _label_column(y, source)
-    return Table(columns, len(x), source, target=None if y is None else "y", named=False)
+    return Table(columns, len(x), source, targets=() if y is None else ("y",), named=False)
 
 
 def _label_column(labels: NDArray[Any], source: str) -> Column:

@@ -1,5 +1,6 @@
 """Everything that a user may pass as data, to a ``Table``: a path, ``-``, a set's name, a frame, arrays, a table."""
 
+import os
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import polars as pl
 from lamina.data import builtin
 from lamina.data.csv_files import read_csv
 from lamina.data.frames import datetime_column, from_objects, is_frame, is_series, read_frame, read_series
+from lamina.data.image_folders import read_image_folder
 from lamina.data.images import array_table, read_idx_pair, read_npz
 from lamina.data.table import Column, Table
 from lamina.errors import DataError, did_you_mean
@@ -28,14 +30,16 @@ def read_table(
     """Return ``data`` as a table.
 
     Args:
-        data: a path (CSV, gzipped or not; Parquet; IDX images; npz), ``"-"`` (CSV on standard input), a built-in set's
-            name, a data frame, an array (n, d) or (n, height, width), a pair (X, y), or a table.
+        data: a path (CSV, gzipped or not; Parquet; IDX images; npz; a folder of images, with a sub-folder for each
+            class where they have labels), ``"-"`` (CSV on standard input), a built-in set's name, a data frame, an
+            array (n, d) or (n, height, width), a sparse matrix (n, d), a pair (X, y), or a table.
         text_columns: columns of a CSV file that stay text even where they read as numbers.
         data_dir: folder of Fashion-MNIST's files.
         progress: see ``lamina.data.builtin.read_builtin``.
 
     Raises:
         DataError: there is no such file, it cannot be read, or the object is of no known sort.
+        MissingExtraError: a folder of images, and Pillow is not installed.
     """
     if isinstance(data, Table):
         return data
@@ -56,10 +60,12 @@ def read_tables(
     data_dir: str | None = None,
     progress: builtin.Progress | None = None,
 ) -> Iterator[Table]:
-    """Yield the tables of a file in chunks of at most ``chunk_rows`` rows; see ``read_table``."""
+    """Yield the tables of a file or folder in chunks of at most ``chunk_rows`` rows; see ``read_table``."""
     suffixes = "".join(Path(path).suffixes[-2:]).lower()
     if builtin.is_builtin(path):
         yield from _sliced(builtin.read_builtin(path, data_dir, progress), chunk_rows)
+    elif path != "-" and os.path.isdir(path):  # not Path(path): that of "" is the current folder
+        yield from _sliced(read_image_folder(Path(path)), chunk_rows)
     elif path == "-" or suffixes.endswith(_CSV_SUFFIXES):
         yield from read_csv(path, text_columns=text_columns, chunk_rows=chunk_rows)
     elif suffixes.endswith(_PARQUET_SUFFIXES):
@@ -101,36 +107,41 @@ def _read_parquet(path: str, chunk_rows: int | None) -> Iterator[Table]:
 
 
 def _pair(x: Any, y: Any) -> Table:
+    table = read_table(x)
     if y is None:
-        return read_table(x)
-    name, column = target_column(y)
-    table = read_table(x) if is_frame(x) else _array(x)
-    if len(column) != table.n_rows:
-        raise DataError(f"X has {table.n_rows} rows, but y has {len(column)}; they must agree.")
-    return table.with_target(name, column)
+        return table
+    for name, column in target_columns(y).items():
+        if len(column) != table.n_rows:
+            raise DataError(f"X has {table.n_rows} rows, but y has {len(column)}; they must agree.")
+        table = table.with_target(name, column)
+    return table
 
 
-def target_column(y: Any) -> tuple[str, Column]:
-    """Return the name and the column of a target given apart: a series, a list, or an array (n,) or (n, 1).
+def target_columns(y: Any) -> dict[str, Column]:
+    """Return the columns of a target given apart: a series, a frame, a list, or an array (n,) or (n, k).
 
     Raises:
-        DataError: more than one target column.
+        DataError: an array of another shape.
     """
     if is_series(y):
-        name = getattr(y, "name", None)
-        return str(name) if name else "y", read_series(y, str(name), "y")
-    values = np.asarray(y)
+        name = str(getattr(y, "name", None) or "y")
+        return {name: read_series(y, name, "y")}
+    if is_frame(y):
+        return dict(read_frame(y, "y").columns)
+    values = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     # (n, 1) is flattened here, once: left as it is, it would broadcast against (n,) into (n, n) somewhere below.
     if values.ndim == 2 and values.shape[1] == 1:
         values = values.reshape(-1)
-    if values.ndim != 1:
-        raise DataError(f"y has the shape {values.shape}, expected (n,): one target.")
-    return "y", _values_column(values, "y")
+    if values.ndim == 1:
+        return {"y": _values_column(values, "y")}
+    if values.ndim != 2 or not values.shape[1]:
+        raise DataError(f"y has the shape {values.shape}, expected (n,), or (n, k) for k targets.")
+    return {f"y{i}": _values_column(values[:, i], f"y{i}") for i in range(values.shape[1])}
 
 
 def _array(x: Any) -> Table:
     if hasattr(x, "toarray"):
-        raise DataError("sparse matrices are not read; pass X.toarray().")
+        return _sparse(x)
     try:
         values = np.asarray(x)
     except ValueError as error:
@@ -144,6 +155,19 @@ def _array(x: Any) -> Table:
         f"X of type {type(x).__name__} is not understood (dtype {values.dtype}, shape {values.shape}); "
         "pass a path, a data frame, or an array of shape (n, d) or (n, height, width)."
     )
+
+
+def _sparse(x: Any) -> Table:
+    from scipy import sparse
+
+    block: Any = sparse.csr_array(x)
+    if block.ndim != 2 or block.dtype.kind not in "biuf":
+        raise DataError(f"X is a sparse array of dtype {block.dtype} and shape {block.shape}; expected numbers (n, d).")
+    if not np.isfinite(block.data).all():
+        raise DataError("X is a sparse matrix with NaN or infinity in it; a sparse matrix has no missing values.")
+    block.sum_duplicates()
+    block.eliminate_zeros()
+    return Table({"x": Column("sparse", block)}, block.shape[0], "X", named=False)
 
 
 def _values_column(values: np.ndarray, name: str) -> Column:

@@ -3,16 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
 
 from lamina.data.table import Column, Table, number_text
 from lamina.data.target import Target
-from lamina.data.text_values import as_number
+from lamina.data.text_values import as_number, as_written, read_dates, same_order
 from lamina.errors import DataError, SchemaError, did_you_mean, shortened
 
-Kind = Literal["number", "category", "image", "constant", "identifier", "text", "datetime"]
+Kind = Literal["number", "category", "image", "sparse", "constant", "identifier", "text", "datetime"]
 Role = Literal["feature", "target", "weight", "group", "time", "left out"]
 
 # Thresholds of the inference; each decision can be overruled with kind= and drop=.
@@ -26,13 +27,17 @@ _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|rowid|row_?number|index)$|^unnamed_\d
 
 @dataclass(frozen=True)
 class ColumnSchema:
-    """One column: ``kind`` says what its values are, ``role`` what the model does with them, ``reason`` why."""
+    """One column: ``kind`` says what its values are, ``role`` what the model does with them, ``reason`` why.
+
+    ``shape`` is that of one image; ``date_format`` is how dates were written in training, see ``Column``.
+    """
 
     name: str
     kind: Kind
     role: Role
     reason: str = ""
     shape: tuple[int, ...] = ()
+    date_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Schema:
         """Columns, the target's classes among them, whose cells are text whatever they look like."""
         names = {column.name for column in self.features if column.kind == "category"}
         if self.target.classes and isinstance(self.target.classes[0], str):
-            names.add(self.target.name)
+            names.update(self.target.names)
         return frozenset(names)
 
     @property
@@ -75,9 +80,10 @@ class Schema:
     def infer(
         cls,
         table: Table,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         *,
         task: str = "auto",
+        classes: Sequence[Any] | None = None,
         kind: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
         weight: str | None = None,
@@ -88,28 +94,30 @@ class Schema:
 
         Args:
             table: the training data with its target.
-            target: the target's name; ``None``: the one that the source names.
-            task: ``auto``, ``classification`` or ``regression``.
-            kind: column -> ``number`` or ``category``, overruling the inference.
+            target: the target's name, or the names of several; ``None``: what the source names.
+            task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
+            classes: all classes that there will be, where not all of them need be in ``table``.
+            kind: column -> ``number``, ``category`` or ``datetime``, overruling the inference.
             drop: columns to leave out.
             weight, group, time: columns with a role of their own; they are no features.
 
         Raises:
             DataError: no such column, no usable target, no feature left.
         """
-        target = target or table.target
-        if target is None:
+        targets = (target,) if isinstance(target, str) else tuple(target or table.targets)
+        if not targets:
             raise DataError(f"say which column is the target (--target, target=). Columns: {shortened(table.columns)}.")
-        roles: dict[str, Role] = {target: "target"}
+        roles: dict[str, Role] = dict.fromkeys(targets, "target")
         for name, role in ((weight, "weight"), (group, "group"), (time, "time")):
             if name is not None:
                 if roles.get(name) == "target":
                     raise DataError(f"column {name!r} cannot be both the target and the {role}.")
                 roles[name] = role  # type: ignore[assignment]
-        if target in drop:
-            raise DataError(f"column {target!r} is the target and cannot be dropped.")
+        for name in targets:
+            if name in drop:
+                raise DataError(f"column {name!r} is the target and cannot be dropped.")
         columns = column_schemas(table, roles, kind or {}, drop)
-        schema = cls(columns, Target.infer(table[target], target, task, table.source), table.named)
+        schema = cls(columns, Target.infer(table, targets, task, classes), table.named)
         if not schema.features:
             reasons = "; ".join(schema.notes()) or "there is no other column than the target"
             raise DataError(f"{table.source} has no column to learn from: {reasons}.")
@@ -118,10 +126,11 @@ class Schema:
     def check(self, table: Table) -> tuple[Table, list[str]]:
         """Return the feature columns of ``table`` as this schema knows them, and notes about what was ignored.
 
-        Columns may be in any order; further ones are ignored. Number columns come back as numbers, categories as text.
+        Columns may be in any order; further ones are ignored. Number columns come back as numbers, categories as text,
+        dates as dates.
 
         Raises:
-            SchemaError: columns are missing, or hold text where numbers were, or images of another size.
+            SchemaError: columns are missing, or hold text where numbers or dates were, or images of another size.
             DataError: an infinite value.
         """
         table = self._positions_to_names(table)
@@ -134,7 +143,7 @@ class Schema:
         notes = (
             [f"{table.source}: ignored the columns that the model does not know: {shortened(extra)}"] if extra else []
         )
-        return replace(table, columns=columns, target=None), notes
+        return replace(table, columns=columns, targets=()), notes
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` reads back."""
@@ -154,17 +163,16 @@ class Schema:
         """Where the model or the data has no names, match columns by position."""
         if table.named and self.named:
             return table
-        inputs = [column.name for column in self.columns if column.role in ("feature", "left out")]
-        targets = {table.target, self.target.name} if table.named else {table.target}
+        inputs = [column for column in self.columns if column.role in ("feature", "left out")]
+        targets = {*table.targets, *(self.target.names if table.named else ())}
         others = {column.name for column in self.columns if column.role in ("weight", "group", "time")} | targets
-        given = [name for name in table.columns if name not in others]
-        if given == inputs:
-            return table
+        given = _as_trained([column for name, column in table.columns.items() if name not in others], inputs)
         if len(given) != len(inputs):
-            raise SchemaError(f"{table.source} has {len(given)} columns, but the model was trained on {len(inputs)}.")
-        columns = {inputs[i]: table[name] for i, name in enumerate(given)}
-        if table.target is not None:
-            columns[table.target] = table[table.target]
+            width = sum(_width(column) for column in given)
+            expected = sum(column.shape[0] if column.kind == "sparse" else 1 for column in inputs)
+            raise SchemaError(f"{table.source} has {width} columns, but the model was trained on {expected}.")
+        columns = {column.name: values for column, values in zip(inputs, given, strict=True)}
+        columns.update({name: table[name] for name in others if name in table})
         return replace(table, columns=columns, named=True)
 
     def _missing_message(self, missing: list[str], table: Table) -> str:
@@ -173,6 +181,23 @@ class Schema:
         hints = "".join(did_you_mean(name, extra).replace("Did you mean", f"Is {name!r} called") for name in missing)
         plural = "columns" if len(missing) > 1 else "column"
         return f"{table.source} lacks the {plural} {shortened([repr(name) for name in missing])}.{hints}"
+
+
+def _as_trained(given: list[Column], inputs: Sequence[ColumnSchema]) -> list[Column]:
+    """Return a sparse block as the columns that the model was trained on, and columns as its sparse block."""
+    from scipy import sparse
+
+    if [column.type for column in given] == ["sparse"] and all(column.kind != "sparse" for column in inputs):
+        block: Any = given[0].values
+        return [Column("number", values) for values in block.toarray().T]
+    if [column.kind for column in inputs] == ["sparse"] and given and all(column.type == "number" for column in given):
+        stacked: Any = sparse.csr_array(np.stack([column.values for column in given], axis=1))
+        return [Column("sparse", stacked)]
+    return given
+
+
+def _width(column: Column) -> int:
+    return int(column.values.shape[1]) if column.type == "sparse" else 1
 
 
 def column_schemas(
@@ -197,20 +222,23 @@ def column_schemas(
 
 
 def _plain_kind(column: Column) -> Kind:
-    by_type: dict[str, Kind] = {"number": "number", "datetime": "datetime", "image": "image"}
+    by_type: dict[str, Kind] = {"number": "number", "datetime": "datetime", "image": "image", "sparse": "sparse"}
     return by_type.get(column.type, "category")
 
 
 def _feature(name: str, column: Column, forced: str | None) -> ColumnSchema:
     if forced is not None:
-        return ColumnSchema(name, forced, "feature", "as told")  # type: ignore[arg-type]
-    if column.type == "image":
-        return ColumnSchema(name, "image", "feature", shape=column.values.shape[1:])
-    if column.type == "datetime":
-        return ColumnSchema(name, "datetime", "left out", "dates and times are not read as features yet")
+        date_format = column.date_format if forced == "datetime" else ""
+        return ColumnSchema(name, forced, "feature", "as told", date_format=date_format)  # type: ignore[arg-type]
+    if column.type in ("image", "sparse"):
+        return ColumnSchema(name, _plain_kind(column), "feature", shape=column.values.shape[1:])
     missing = column.is_missing()
     if missing.all():
         return ColumnSchema(name, "constant", "left out", "every value is missing")
+    if column.type == "datetime":
+        if (column.values == column.values[0]).all():
+            return ColumnSchema(name, "constant", "left out", f"every value is {column.cell(0)}")
+        return ColumnSchema(name, "datetime", "feature", date_format=column.date_format)
     if column.type == "number":
         return _number_feature(name, column.values, bool(missing.any()))
     return _text_feature(name, column, missing)
@@ -255,18 +283,20 @@ def _identifier_reason(name: str, kind: str) -> str:
 
 def _fitted(expected: ColumnSchema, column: Column, table: Table) -> Column:
     """Return ``column`` as the kind that ``expected`` has."""
-    if expected.kind == "image":
-        if column.type != "image" or column.values.shape[1:] != expected.shape:
-            found = column.values.shape[1:] if column.type == "image" else column.type
+    if expected.kind in ("image", "sparse"):
+        if column.type != expected.kind or column.values.shape[1:] != expected.shape:
+            found = column.values.shape[1:] if column.type == expected.kind else column.type
+            what = "images" if expected.kind == "image" else "sparse rows"
             raise SchemaError(
-                f"{table.source}, column {expected.name!r}: expected images {expected.shape}, got {found}."
+                f"{table.source}, column {expected.name!r}: expected {what} {expected.shape}, got {found}."
             )
         return column
-    if column.type == "image":
-        raise SchemaError(f"{table.source}, column {expected.name!r}: expected a {expected.kind}, got images.")
+    if column.type in ("image", "sparse"):
+        raise SchemaError(f"{table.source}, column {expected.name!r}: expected a {expected.kind}, got {column.type}s.")
     if expected.kind == "category":
         return column.as_text()
-    numbers = _as_numbers(expected, column, table)
+    convert = _as_dates if expected.kind == "datetime" else _as_numbers
+    numbers = convert(expected, column, table)
     infinite = np.isinf(numbers.values) if np.issubdtype(numbers.values.dtype, np.floating) else np.zeros(0, bool)
     if infinite.any():
         row = int(infinite.argmax())
@@ -293,3 +323,28 @@ def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
             )
     numbers = np.array([np.nan if number is None else number for number in by_level] + [np.nan])
     return Column("number", numbers[column.values])
+
+
+def _as_dates(expected: ColumnSchema, column: Column, table: Table) -> Column:
+    missing = column.is_missing()
+    if missing.all():
+        return Column("datetime", np.full(len(column), np.nan))
+    if column.type == "datetime" and same_order(column.date_format, expected.date_format):
+        return column
+    # Read with day and month the other way round than in training: 03/04/2024 alone does not say which it is.
+    text = as_written(column) if column.type == "datetime" else column.as_text()
+    used = np.unique(text.values[~missing])
+    seconds = np.full(len(text.levels) + 1, np.nan)  # the last entry is where code -1, missing, points
+    if column.type != "number":
+        dates = read_dates([text.levels[code] for code in used], expected.date_format)
+        seconds[used] = [np.nan if each is None else each for each in dates]
+    values = seconds[text.values]
+    wrong = np.isnan(values) & ~missing
+    if wrong.any():
+        row = int(wrong.argmax())
+        example = date(2024, 5, 31).strftime(expected.date_format or "%Y-%m-%d")
+        raise SchemaError(
+            f"{table.source}, column {expected.name!r}, row {table.row_number(row)}: {text.cell(row)!r} is not a date "
+            f"such as {example}; correct it, or leave it empty for a missing value."
+        )
+    return Column("datetime", values)

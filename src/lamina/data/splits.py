@@ -24,7 +24,7 @@ def holdout(
 
     Args:
         fraction: share of the rows to hold out, above 0 and below 1.
-        y: target (n,); the held-out rows have its distribution, for classes and for numbers alike.
+        y: target (n,) or (n, k); the held-out rows have its distribution, for classes and for one number alike.
         rng: the source of randomness.
         is_class: whether ``y`` are class codes; each class then keeps at least one row.
         group: rows of one value stay together.
@@ -46,6 +46,8 @@ def holdout(
 
 
 def _stratified(y: Array, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    if y.ndim == 2:  # of several targets none goes before the others
+        y = y[:, 0] if y.shape[1] == 1 else np.zeros(len(y))
     # Shuffled, then sorted by the target (stable): every stretch of equal or close targets gives its share.
     order = rng.permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lamina.errors import DataError, did_you_mean, shortened
 
 Array = NDArray[Any]
-ColumnType = Literal["number", "text", "boolean", "datetime", "image"]
+ColumnType = Literal["number", "text", "boolean", "datetime", "image", "sparse"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,20 @@ class Column:
         type: how ``values`` is to be read.
         values: for ``number`` (n,) of any integer or float dtype, NaN where missing; for ``text`` and ``boolean`` (n,)
             int32 codes into ``levels``, -1 where missing; for ``datetime`` (n,) float64 seconds since 1970, NaN where
-            missing; for ``image`` (n, height, width) of uint8 or float.
+            missing; for ``image`` (n, height, width) of uint8 or float; for ``sparse`` a block of d number columns, a
+            ``scipy.sparse.csr_array`` (n, d).
         levels: the distinct texts, for ``text`` and ``boolean``.
+        date_format: for a ``datetime`` read from text, how it was written, as in ``strptime``; ``""`` for ISO 8601 and
+            for a source of typed dates.
     """
 
     type: ColumnType
     values: Array
     levels: tuple[str, ...] = ()
+    date_format: str = ""
 
     def __len__(self) -> int:
-        return len(self.values)
+        return int(self.values.shape[0])
 
     def rows(self, index: Array) -> "Column":
         """Return the rows at ``index``, positions or a boolean mask."""
@@ -44,16 +48,16 @@ class Column:
         """Return a boolean mask (n,) of the missing values."""
         if self.type in ("text", "boolean"):
             return self.values < 0
-        if self.type == "image" or not np.issubdtype(self.values.dtype, np.floating):
-            return np.zeros(len(self.values), dtype=bool)
+        if self.type in ("image", "sparse") or not np.issubdtype(self.values.dtype, np.floating):
+            return np.zeros(len(self), dtype=bool)
         return np.isnan(self.values)
 
     def as_text(self) -> "Column":
         """Return this column as text: numbers in their shortest form (3.0 is ``"3"``), dates as ISO 8601."""
         if self.type in ("text", "boolean"):
             return self
-        if self.type == "image":
-            raise DataError("an image column cannot be read as text.")
+        if self.type in ("image", "sparse"):
+            raise DataError(f"a column of type {self.type} cannot be read as text.")
         missing = self.is_missing()
         distinct, codes = np.unique(self.values[~missing], return_inverse=True)
         all_codes = np.full(len(self.values), -1, dtype=np.int32)
@@ -82,7 +86,7 @@ class Table:
         columns: by name, in the order of the source.
         n_rows: number of rows.
         source: where it came from, for messages.
-        target: the column that the source itself names as the target, if it does.
+        targets: the columns that the source itself names as the target, if it does.
         named: whether the columns' names mean something; those of a bare array (x0, x1, ...) are only positions.
         first_row: number of the first row in the source, counted from 1, where this is a chunk of it.
         positions: where rows were picked: of each one, counted from 0, in the chunk that they come from.
@@ -91,7 +95,7 @@ class Table:
     columns: Mapping[str, Column]
     n_rows: int
     source: str = "the data"
-    target: str | None = None
+    targets: tuple[str, ...] = ()
     named: bool = True
     first_row: int = 1
     positions: Array | None = None
@@ -127,9 +131,9 @@ class Table:
         """Return the number that the row at ``row`` has in the source, counted from 1, for messages."""
         return self.first_row + int(row if self.positions is None else self.positions[row])
 
-    def rows_with(self, name: str) -> tuple["Table", int]:
-        """Return the rows that have a value in the column ``name``, and how many others there were."""
-        missing = self[name].is_missing()
+    def rows_with(self, names: Sequence[str]) -> tuple["Table", int]:
+        """Return the rows that have a value in all columns ``names``, and how many others there were."""
+        missing = np.any([self[name].is_missing() for name in names], axis=0)
         n_missing = int(missing.sum())
         return (self.rows(~missing), n_missing) if n_missing else (self, 0)
 
@@ -145,7 +149,7 @@ class Table:
 
     def with_target(self, name: str, column: Column) -> "Table":
         """Return the table with one more column, which is the target; errors as in ``with_column``."""
-        return replace(self.with_column(name, column), target=name)
+        return replace(self.with_column(name, column), targets=(*self.targets, name))
 
 
 def number_text(value: Any) -> str:

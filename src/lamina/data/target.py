@@ -1,88 +1,157 @@
-"""The target: its task, its classes, and the way from a column to codes or numbers and back."""
+"""The target: its task, its classes, and the way from columns to codes or numbers and back."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lamina.data.table import Column, Table
-from lamina.errors import DataError, SchemaError, did_you_mean, shortened
+from lamina.errors import ConfigError, DataError, SchemaError, did_you_mean, shortened
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multilabel", "regression"]
 MAX_INTEGER_CLASSES = 20
 
 
 @dataclass(frozen=True)
 class Target:
-    """Name, task and, for classification, the classes in the user's own form and sorted order."""
+    """What is predicted.
 
-    name: str
+    Attributes:
+        names: its column; several for multilabel, or for a regression with several outputs.
+        task: ``classification`` (one class out of ``classes``), ``multilabel`` (each column 0 or 1) or ``regression``.
+        classes: for classification, in the user's own form and sorted order.
+        positive: of two classes, the code of the one that is looked for.
+        threshold: probability from which on the positive class, or a label, is predicted.
+    """
+
+    names: tuple[str, ...]
     task: Task
     classes: tuple[Any, ...] = ()
+    positive: int | None = None
+    threshold: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """Name of the target, or names with commas."""
+        return ", ".join(self.names)
 
     @classmethod
-    def infer(cls, column: Column, name: str, task: str, source: str) -> "Target":
+    def infer(cls, table: Table, names: Sequence[str], task: str, classes: Sequence[Any] | None = None) -> "Target":
         """Return what the target is.
 
         Strings, booleans and up to 20 distinct whole numbers are classes; other numbers are a regression target.
+        Several targets are labels where all are 0 or 1, else numbers.
+
+        Args:
+            table: the training data.
+            names: the target's columns.
+            task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
+            classes: all classes that there will be, where not all of them need be in ``table``.
 
         Raises:
             DataError: one class or one value only, text where regression is asked for, a column of images or dates.
         """
-        if column.type in ("image", "datetime"):
-            raise DataError(f"{source}: the target {name!r} holds {column.type}s; expected classes or numbers.")
-        present = column.rows(~column.is_missing())
-        if not len(present):
-            raise DataError(f"{source}: every value of the target {name!r} is missing.")
-        if task == "auto":
-            task = "regression" if _looks_continuous(present) else "classification"
-        if task == "regression":
-            _check_numbers(column, name, source)
-            if len(np.unique(present.values)) < 2:
+        for name in names:
+            if table[name].type not in ("number", "text", "boolean"):
                 raise DataError(
-                    f"{source}: every value of the target {name!r} is {present.values[0]:g}; nothing can be learned."
+                    f"{table.source}: the target {name!r} holds {table[name].type}s; expected classes or numbers."
                 )
-            return cls(name, "regression")
-        classes = _classes(present)
-        if len(classes) < 2:
+            if table[name].is_missing().all():
+                raise DataError(f"{table.source}: every value of the target {name!r} is missing.")
+        if task == "auto":
+            task = _inferred_task(table, names)
+        if task == "classification":
+            return cls._of_classes(table, names, classes)
+        if task == "multilabel":
+            for name in names:
+                _labels(table, name)
+            return cls(tuple(names), "multilabel")
+        for name in names:
+            _check_numbers(table[name], name, table.source)
+            values = table[name].rows(~table[name].is_missing()).values
+            if len(np.unique(values)) < 2 and len(table[name]) > 1:
+                raise DataError(
+                    f"{table.source}: every value of the target {name!r} is {values[0]:g}; nothing can be learned."
+                )
+        return cls(tuple(names), "regression")
+
+    @classmethod
+    def _of_classes(cls, table: Table, names: Sequence[str], classes: Sequence[Any] | None) -> "Target":
+        if len(names) > 1:
             raise DataError(
-                f"{source}: the target {name!r} has one class only, {classes[0]!r}; "
+                f"{table.source}: several targets of classes, {shortened(names)}, cannot be one model; "
+                "train one for each, or use the task multilabel for columns of 0 and 1."
+            )
+        (name,) = names
+        present = table[name].rows(~table[name].is_missing())
+        found = _classes(present) if classes is None else _sorted_classes(classes)
+        if len(found) < 2:
+            raise DataError(
+                f"{table.source}: the target {name!r} has one class only, {found[0]!r}; "
                 "classification needs rows of at least two."
             )
-        if present.type == "text" and len(classes) > max(MAX_INTEGER_CLASSES, len(present) // 2):
+        if present.type == "text" and len(found) > max(MAX_INTEGER_CLASSES, len(present) // 2):
             raise DataError(
-                f"{source}: the target {name!r} has {len(classes)} distinct texts in {len(present)} rows; "
+                f"{table.source}: the target {name!r} has {len(found)} distinct texts in {len(present)} rows; "
                 "is it the right column?"
             )
-        return cls(name, "classification", classes)
+        return cls((name,), "classification", found, positive=1 if len(found) == 2 else None)
+
+    def deciding(self, positive_class: str | None, threshold: float) -> "Target":
+        """Return the target with another positive class (``None``: the last in sorted order) and threshold.
+
+        Raises:
+            ConfigError: no such class, or no two of them.
+        """
+        if positive_class is not None:
+            known = {_key(value): code for code, value in enumerate(self.classes)}
+            if len(self.classes) != 2:
+                raise ConfigError("positive_class is for a target of two classes, which this is not; leave it out.")
+            if _key(positive_class) not in known:
+                raise ConfigError(f"positive_class = {positive_class!r} is no class. Classes: {', '.join(known)}.")
+            return replace(self, positive=known[_key(positive_class)], threshold=threshold)
+        if threshold != 0.5 and self.positive is None and self.task != "multilabel":
+            raise ConfigError("threshold is for two classes or for labels, which the target is not; leave it out.")
+        return replace(self, threshold=threshold)
 
     @property
     def n_outputs(self) -> int:
-        """Width of the network's output: one logit for each class, or one value."""
-        return len(self.classes) if self.task == "classification" else 1
+        """Width of the network's output: one logit for each class or label, or one value for each number."""
+        return len(self.classes) if self.task == "classification" else len(self.names)
 
-    def encode(self, table: Table, name: str | None = None) -> NDArray[Any]:
-        """Return int64 class codes (n,) or float64 values (n,) of the target column in ``table``.
+    def columns_in(self, table: Table) -> tuple[str, ...]:
+        """Return the names that the target has in ``table``, which may call it otherwise and say so itself."""
+        renamed = len(table.targets) == len(self.names) and not all(name in table for name in self.names)
+        return table.targets if renamed else self.names
+
+    def encode(self, table: Table) -> NDArray[Any]:
+        """Return int64 class codes (n,), or float64 values or labels (n, k), of the target in ``table``.
 
         Raises:
             DataError: a missing value; the message counts them.
             SchemaError: a class that was not there in training, or text where numbers were.
         """
-        name = name or self.name
-        column = table[name]
-        missing = column.is_missing()
-        if missing.any():
-            row = table.row_number(int(missing.argmax()))
-            raise DataError(
-                f"{table.source}: the target {name!r} is missing in {int(missing.sum())} rows, the first is row {row}; "
-                "drop them first."
-            )
-        if self.task == "regression":
-            _check_numbers(column, name, table.source, table.row_number)
-            return np.asarray(column.values, dtype=np.float64)
-        text = column.as_text()
+        names = self.columns_in(table)
+        for name in names:
+            missing = table[name].is_missing()
+            if missing.any():
+                row = table.row_number(int(missing.argmax()))
+                raise DataError(
+                    f"{table.source}: the target {name!r} is missing in {int(missing.sum())} rows, "
+                    f"the first is row {row}; drop them first."
+                )
+        if self.task == "classification":
+            return self._codes(table, names[0])
+        if self.task == "multilabel":
+            return np.stack([_labels(table, name) for name in names], axis=1)
+        for name in names:
+            _check_numbers(table[name], name, table.source, table.row_number)
+        return np.stack([np.asarray(table[name].values, dtype=np.float64) for name in names], axis=1)
+
+    def _codes(self, table: Table, name: str) -> NDArray[Any]:
+        text = table[name].as_text()
         known = {_key(value): code for code, value in enumerate(self.classes)}
         exact = {value: code for code, value in enumerate(self.classes) if isinstance(value, str)}
         by_level = [exact.get(level, known.get(_key(level), -1)) for level in text.levels]
@@ -96,11 +165,24 @@ class Target:
             )
         return codes
 
-    def decode(self, prediction: NDArray[Any]) -> NDArray[Any]:
-        """Return the most probable class of each row of ``prediction`` (n, k), or the values of (n, 1), as (n,)."""
+    def decide(self, prediction: NDArray[Any]) -> NDArray[Any]:
+        """Return what a prediction (n, k) comes to: codes (n,), labels (n, k) of 0 and 1, or values (n, k)."""
         if self.task == "regression":
-            return prediction[:, 0]
-        return np.asarray(self.class_array()[prediction.argmax(axis=1)])
+            return prediction
+        if self.task == "multilabel":
+            return (prediction >= self.threshold).astype(np.int64)
+        # At 0.5 the more probable class; a tie goes to the first.
+        if self.positive is None or self.threshold == 0.5:
+            return np.asarray(prediction.argmax(axis=1))
+        found = prediction[:, self.positive] >= self.threshold
+        return np.where(found, self.positive, 1 - self.positive)
+
+    def decode(self, prediction: NDArray[Any]) -> NDArray[Any]:
+        """Return classes (n,), labels (n, k) of 0 and 1, or values (n,), or (n, k) of several, for ``prediction``."""
+        decided = self.decide(prediction)
+        if self.task == "classification":
+            return np.asarray(self.class_array()[decided])
+        return decided[:, 0] if self.task == "regression" and len(self.names) == 1 else decided
 
     def class_array(self) -> NDArray[Any]:
         """Return the classes as an array of their own type: str, bool, int or float."""
@@ -108,12 +190,27 @@ class Target:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` reads back."""
-        return {"name": self.name, "task": self.task, "classes": list(self.classes)}
+        return {
+            "names": list(self.names), "task": self.task, "classes": list(self.classes),
+            "positive": self.positive, "threshold": self.threshold,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Target":
         """Return the target that ``as_json`` described."""
-        return cls(data["name"], data["task"], tuple(data["classes"]))
+        return cls(tuple(data["names"]), data["task"], tuple(data["classes"]), data["positive"], data["threshold"])
+
+
+def _inferred_task(table: Table, names: Sequence[str]) -> str:
+    if len(names) == 1:
+        column = table[names[0]]
+        return "regression" if _looks_continuous(column.rows(~column.is_missing())) else "classification"
+    try:
+        for name in names:
+            _labels(table, name)
+    except DataError:
+        return "regression"
+    return "multilabel"
 
 
 def _looks_continuous(column: Column) -> bool:
@@ -129,8 +226,27 @@ def _classes(column: Column) -> tuple[Any, ...]:
         return tuple(bool(code) for code in np.unique(column.values))
     if column.type == "text":
         return tuple(sorted(column.levels[code] for code in np.unique(column.values)))
-    distinct = np.unique(column.values).tolist()
-    return tuple(int(value) if float(value).is_integer() else value for value in distinct)
+    return _sorted_classes(np.unique(column.values).tolist())
+
+
+def _sorted_classes(values: Sequence[Any]) -> tuple[Any, ...]:
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    whole = [int(v) if isinstance(v, float) and v.is_integer() else v for v in plain]
+    return tuple(sorted(set(whole)))
+
+
+def _labels(table: Table, name: str) -> NDArray[Any]:
+    """Return a column of 0 and 1, or of false and true, as float64; missing values stay NaN."""
+    text = table[name].as_text()
+    meaning = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
+    labels = np.array([*(meaning.get(_key(level), -1.0) for level in text.levels), np.nan])[text.values]
+    if (labels == -1).any():
+        row = int((labels == -1).argmax())
+        raise DataError(
+            f"{table.source}, column {name!r}, row {table.row_number(row)}: {text.cell(row)!r} is no label; "
+            "a multilabel target holds 0 and 1, or false and true."
+        )
+    return labels
 
 
 def _check_numbers(

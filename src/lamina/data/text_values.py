@@ -1,5 +1,7 @@
 """What a text cell means: missing, a number, a date. Shared by files and by frames with text columns."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,7 +12,10 @@ MISSING_TOKENS = frozenset({"", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL"
 # "?" is missing only where the rest of a column are numbers or short strings; in a free text it is a question mark.
 QUESTION_MARK = "?"
 _SHORT_TEXT = 40
-_DATE_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+_ISO = ""
+_DATE_FORMATS = (_ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+# 03/04/2024 is a date in both, so that a few cells do not say which of the two a column is written in.
+_DAY_AND_MONTH = {"%d/%m/%Y": "{2}/{1}/{0}", "%m/%d/%Y": "{1}/{2}/{0}"}
 
 
 def typed(column: Column, *, parse_numbers: bool = True, parse_dates: bool = True) -> Column:
@@ -34,7 +39,8 @@ def typed(column: Column, *, parse_numbers: bool = True, parse_dates: bool = Tru
             return Column("number", _lookup(column, [numbers.get(level) for level in levels]))
     dates = _dates(known) if parse_dates else None
     if dates is not None:
-        return Column("datetime", _lookup(column, [dates.get(level) for level in levels]))
+        format, seconds = dates
+        return Column("datetime", _lookup(column, [seconds.get(level) for level in levels]), date_format=format)
     return recoded(column, [level if level in known else None for level in levels])
 
 
@@ -56,26 +62,67 @@ def as_number(text: str) -> float | None:
         return None
 
 
+def same_order(format: str, other: str) -> bool:
+    """Whether two date formats agree on which of day and month comes first, or either leaves no doubt."""
+    return format == other or not {format, other} <= set(_DAY_AND_MONTH)
+
+
+def as_written(column: Column) -> Column:
+    """Return a datetime column as the text that it was read from."""
+    text = column.as_text()
+    if column.date_format not in _DAY_AND_MONTH:
+        return text
+    order = _DAY_AND_MONTH[column.date_format]
+    return replace(text, levels=tuple(order.format(*level.split("-")) for level in text.levels))
+
+
+def read_dates(levels: Sequence[str], known_format: str = "") -> list[float | None]:
+    """Return seconds since 1970 of each text, ``None`` where it is no date in the one format that reads the most.
+
+    Args:
+        levels: the texts.
+        known_format: of the same column elsewhere; a format with day and month the other way round is not tried.
+    """
+    best: list[float | None] = [None] * len(levels)
+    for format in _DATE_FORMATS:
+        if same_order(format, known_format):
+            dates = [_date(level, format) for level in levels]
+            best = min(best, dates, key=lambda each: each.count(None))
+            if None not in best:
+                break
+    return best
+
+
 def _lookup(column: Column, by_level: list[float | None]) -> np.ndarray:
     table = np.array([np.nan if value is None else value for value in by_level] + [np.nan])
     return table[column.values]
 
 
-def _dates(levels: set[str]) -> dict[str, float] | None:
-    """Return seconds since 1970 by text where every text is a date in one format, else ``None``."""
-    first = next(iter(levels))
-    if not any(mark in first for mark in "-/.") or not first[:1].isdigit():
+def _dates(levels: set[str]) -> tuple[str, dict[str, float]] | None:
+    """Return the format and seconds since 1970 by text where every text is a date in one format, else ``None``."""
+    if not _may_be_date(next(iter(levels))):
         return None
-    for format in (None, *_DATE_FORMATS):
+    for format in _DATE_FORMATS:
         try:
-            return {level: _seconds(level, format) for level in levels}
+            return format, {level: _seconds(level, format) for level in levels}
         except (ValueError, OverflowError):
             continue
     return None
 
 
-def _seconds(text: str, format: str | None) -> float:
-    moment = datetime.fromisoformat(text) if format is None else datetime.strptime(text, format)
+def _may_be_date(text: str) -> bool:
+    return any(mark in text for mark in "-/.") and text[:1].isdigit()
+
+
+def _date(text: str, format: str) -> float | None:
+    try:
+        return _seconds(text, format) if _may_be_date(text) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str, format: str) -> float:
+    moment = datetime.fromisoformat(text) if format == _ISO else datetime.strptime(text, format)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()

@@ -80,7 +80,7 @@ class InputLayer(nn.Module):
 
     It computes nothing that is learned but the categories' embeddings, and so is not counted as a layer.
 
-    Shapes: input as ``Encoder.transform`` returns it, output (n, ``width``).
+    Shapes: input as ``Encoder.transform`` returns it, output (n, ``width``), sparse CSR where the input is.
 
     Args:
         encoder: what the columns are.
@@ -109,6 +109,7 @@ class InputLayer(nn.Module):
             one_hot = [code.one_hot for code in encoder.categories]
             self.categories = CategoryInput(n_codes, one_hot, embedding_width, generator, dtype)
             self.width += self.categories.width
+        self.width += sum(len(block.scales) for block in encoder.blocks)
         pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(_size(code.shape))]
         if pixels:
             mean, scale = torch.tensor(pixels, dtype=torch.float64).unbind(1)
@@ -120,12 +121,14 @@ class InputLayer(nn.Module):
     pixel_shift: Tensor
 
     def forward(self, inputs: Inputs) -> Tensor:
+        if "sparse" in inputs:  # a sparse block stands alone, and stays sparse
+            return inputs["sparse"].to(self.dtype)
         parts = []
         if "numbers" in inputs:
-            numbers = inputs["numbers"]
+            numbers = inputs["numbers"].to(self.dtype)
             parts.append(numbers if self.pieces is None else self.pieces(numbers))
         if "flags" in inputs:
-            parts.append(inputs["flags"])
+            parts.append(inputs["flags"].to(self.dtype))
         if self.categories is not None:
             parts.append(self.categories(inputs["codes"]))
         if "pixels" in inputs:

@@ -1,15 +1,17 @@
-"""The layers of a multilayer perceptron: affine map, activation, dropout, batch normalization.
+"""The layers of a multilayer perceptron: affine map, activation, dropout, normalization.
 
 Inputs are minibatches X of shape (n, d), one row an example, as in H = σ(X W + b).
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from lamina.activations import ACTIVATIONS
 from lamina.initializers import INITIALIZERS
+from lamina.registry import Registry
 
 
 class Affine(nn.Module):
@@ -42,7 +44,7 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(fan_out, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x, self.weight)
+        return torch.addmm(self.bias, x, self.weight)  # x may be sparse
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]} -> {self.weight.shape[1]}"
@@ -95,10 +97,42 @@ class Dropout(nn.Module):
         return f"{self.p}"
 
 
-def batch_norm(units: int, dtype: torch.dtype) -> nn.BatchNorm1d:
-    """Return batch normalization over the rows of a minibatch (Ioffe and Szegedy 2015, algorithm 1).
+@dataclass(frozen=True)
+class Normalization:
+    """One normalization between the affine map and the activation.
 
-    In training it needs at least two rows; the training loop never makes a minibatch of one for it.
+    Attributes:
+        name: what a user types.
+        formula: for people.
+        make: ``(units, dtype) -> module`` on (n, units).
+        source: paper.
+        across_rows: whether a row's output depends on the other rows of its minibatch in training; it then needs two
+            rows at least, and the training loop never makes a minibatch of one for it.
     """
-    factory: dict[str, Any] = {"dtype": dtype}
-    return nn.BatchNorm1d(units, **factory)
+
+    name: str
+    formula: str
+    make: Callable[[int, torch.dtype], nn.Module]
+    source: str
+    across_rows: bool
+
+
+NORMALIZATIONS: Registry[Normalization] = Registry("normalization")
+NORMALIZATIONS.register(
+    Normalization(
+        "batch",
+        "γ (x - mean) / sqrt(variance + ε) + β, mean and variance of a unit over the minibatch",
+        lambda units, dtype: nn.BatchNorm1d(units, dtype=dtype),
+        "Ioffe and Szegedy 2015, algorithm 1",
+        across_rows=True,
+    )
+)
+NORMALIZATIONS.register(
+    Normalization(
+        "layer",
+        "γ (x - mean) / sqrt(variance + ε) + β, mean and variance of a row over its units",
+        lambda units, dtype: nn.LayerNorm(units, dtype=dtype),
+        "Ba, Kiros and Hinton 2016, eqs. 3 and 4",
+        across_rows=False,
+    )
+)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lamina.activations import ACTIVATIONS
 from lamina.data.encoder import Encoder
 from lamina.network.embeddings import InputLayer, Inputs
-from lamina.network.layers import Activate, Affine, Dropout, batch_norm
+from lamina.network.layers import NORMALIZATIONS, Activate, Affine, Dropout
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,14 @@ class MLP(nn.Module):
         activation: one name for all hidden layers, or one for each.
         activation_parameters: ``layer`` or ``unit``: how many learned numbers an activation has.
         dropout: share of hidden units dropped in training.
-        normalization: ``none`` or ``batch``.
+        normalization: ``none``, or a name in ``lamina.network.layers.NORMALIZATIONS``.
         initial_weights: name of a rule, or ``auto`` for the one that each activation names.
         embedding_width: numbers in a category's embedding.
         generator: source of the initial weights.
         dtype: of the weights.
+
+    Attributes:
+        needs_two_rows: whether a minibatch of one row cannot be trained on, as with batch normalization.
     """
 
     def __init__(
@@ -66,14 +69,15 @@ class MLP(nn.Module):
             rule = record.initializer if initial_weights == "auto" else initial_weights
             block = OrderedDict[str, nn.Module]()
             block["affine"] = Affine(width, units, initializer=rule, gain=record.gain, generator=generator, dtype=dtype)
-            if normalization == "batch":
-                block["norm"] = batch_norm(units, dtype)
+            if normalization != "none":
+                block["norm"] = NORMALIZATIONS[normalization].make(units, dtype)
             block["activation"] = Activate(name, units, activation_parameters, dtype)
             if dropout:
                 block["dropout"] = Dropout(dropout)
             blocks.append(nn.Sequential(block))
             width = units
         self.hidden = nn.Sequential(*blocks)
+        self.needs_two_rows = bool(blocks) and normalization != "none" and NORMALIZATIONS[normalization].across_rows
         rule = "lecun" if initial_weights == "auto" else initial_weights
         self.output = Affine(width, n_outputs, initializer=rule, gain=1.0, generator=generator, dtype=dtype)
 
@@ -81,15 +85,15 @@ class MLP(nn.Module):
         output: Tensor = self.output(self.hidden(self.inputs(inputs)))
         return output
 
+    def hidden_output(self, inputs: Inputs, layer: int) -> Tensor:
+        """Return the output (n, units) of the hidden layer ``layer``, counted from 0."""
+        output: Tensor = self.hidden[: layer + 1](self.inputs(inputs))
+        return output
+
     @property
     def n_layers(self) -> int:
         """Layers that compute: hidden and output. The input layer computes nothing and is not counted."""
         return len(self.hidden) + 1
-
-    @property
-    def needs_two_rows(self) -> bool:
-        """Whether a minibatch of one row cannot be trained on, as with batch normalization."""
-        return any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
 
     def set_dropout_generator(self, generator: torch.Generator) -> None:
         """Make all dropout draw from ``generator``."""

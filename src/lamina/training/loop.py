@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,29 +12,14 @@ from lamina.errors import TrainingError
 from lamina.losses import Loss
 from lamina.network.mlp import MLP
 from lamina.training.optimizers import OPTIMIZERS, parameter_groups
+from lamina.training.rows import Rows, mean_loss, predict_outputs
 from lamina.training.schedules import SCHEDULES
-from lamina.training.step import make_step
+from lamina.training.step import make_full_batch_step, make_step
 
-_PREDICTION_ROWS = 8192
+Score = Callable[[Tensor], float | None]
+
 _USUAL_LEARNING_RATE = 0.1
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Encoded rows as tensors: inputs by name, target (n,) or (n, 1), weights (n,) of mean 1 or ``None``."""
-
-    inputs: Mapping[str, Tensor]
-    target: Tensor
-    weights: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def at(self, index: Tensor) -> "Rows":
-        """Return the rows at ``index`` (int64), copied."""
-        inputs = {name: values.index_select(0, index) for name, values in self.inputs.items()}
-        weights = None if self.weights is None else self.weights.index_select(0, index)
-        return Rows(inputs, self.target.index_select(0, index), weights)
+_SMALLEST_LEARNING_RATE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,8 +31,9 @@ class EpochRecord:
         train_loss: mean over the epoch's minibatches, each before its update.
         validation_loss: after the epoch, on the validation rows, or ``None``.
         learning_rate: of the last step.
-        seconds: since training began.
+        seconds: of training so far.
         is_best: whether these are the best weights so far.
+        validation_score: a score after the epoch, on the validation rows, greater being better, or ``None``.
     """
 
     epoch: int
@@ -56,6 +42,7 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     is_best: bool
+    validation_score: float | None = None
 
 
 @dataclass
@@ -66,9 +53,14 @@ class TrainState:
         network: the weights as they are now.
         optimizer: with its moments.
         generator: order of the rows and dropout.
-        epoch: epochs done.
-        best_weights: of the best epoch, or ``None`` before the first one.
-        best_epoch, best_loss: that epoch and its validation loss (training loss where there is no validation).
+        epoch, n_steps, n_rows: epochs, steps and rows (each as often as it was seen) done.
+        best_weights: of the epoch that is kept, or ``None`` before the first one.
+        best_epoch, best_loss: that epoch, and its validation loss (training loss where there is no validation).
+        watched: lowest value so far of what is watched: a loss, or a score with its sign changed.
+        watched_epoch: epoch of that value, or in which the learning rate was lowered after it.
+        n_evaluations: evaluations of the loss by a line search.
+        rate_factor: what the learning rate was lowered by, where the schedule lowers it on a plateau.
+        seconds: of training.
         stopped: why training ended before its last epoch, or ``""``.
         diverged: whether it ended because the loss was not finite.
     """
@@ -77,9 +69,16 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     epoch: int = 0
+    n_steps: int = 0
+    n_rows: int = 0
+    n_evaluations: int = 0
     best_weights: dict[str, Tensor] | None = None
     best_epoch: int = 0
     best_loss: float = math.inf
+    watched: float = math.inf
+    watched_epoch: int = 0
+    rate_factor: float = 1.0
+    seconds: float = 0.0
     stopped: str = ""
     diverged: bool = False
     history: list[EpochRecord] = field(default_factory=list)
@@ -92,13 +91,24 @@ class TrainState:
         optimizer: str,
         learning_rate: float,
         weight_decay: float,
-        momentum: float,
+        batch_size: int,
         generator: torch.Generator,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float | None = None,
+        epsilon: float = 1e-8,
+        tol: float = 1e-4,
     ) -> "TrainState":
-        """Return the state before the first step."""
+        """Return the state before the first step; see ``lamina.training.optimizers.Optimizer`` for the numbers."""
         network.set_dropout_generator(generator)
-        groups = parameter_groups(network, weight_decay)
-        return cls(network, OPTIMIZERS[optimizer].make(groups, learning_rate, momentum), generator)
+        record = OPTIMIZERS[optimizer]
+        groups = parameter_groups(network, weight_decay if record.decoupled else weight_decay / batch_size)
+        made = record.make(
+            groups, learning_rate, momentum=momentum, nesterov=nesterov,
+            betas=(beta_1, record.beta_2 if beta_2 is None else beta_2), epsilon=epsilon, tol=tol,
+        )  # fmt: skip
+        return cls(network, made, generator)
 
     def restore_best(self) -> None:
         """Put the best weights back into the network."""
@@ -112,80 +122,153 @@ def train(
     validation: Rows | None = None,
     *,
     loss: Loss,
+    watched_loss: Loss | None = None,
+    optimizer: str = "adamw",
     learning_rate: float,
+    weight_decay: float = 0.0,
     schedule: str,
+    power_t: float = 0.5,
     batch_size: int,
     epochs: int,
+    shuffle: bool = True,
+    keep_best: bool = True,
     patience: int | None = None,
     tol: float = 0.0,
     clip_norm: float | None = None,
     time_limit: float | None = None,
+    max_fun: int | None = None,
+    score: Score | None = None,
+    watch_score: bool = False,
 ) -> Iterator[EpochRecord]:
     """Train ``state.network`` and yield a record after each epoch.
 
     Args:
         state: continued from where it is.
         rows: the training rows.
-        validation: rows whose loss decides which epoch is best; without them it is the last.
-        loss: what is minimised.
-        learning_rate, schedule: largest step size, and the name of its course over all epochs.
+        validation: rows that are measured after each epoch.
+        loss: what is minimised; ``watched_loss``: what is measured on the validation rows, the same where ``None``.
+        optimizer: the name of that in ``state``; with one that takes all rows at once, an epoch is one of its steps.
+        learning_rate, schedule, power_t: largest step size, and the name of its course over all epochs.
+        weight_decay: used here for optimizers that take all rows at once only; ``TrainState.start`` sees to the others.
         batch_size, epochs: minibatches and passes.
-        patience: stop after so many epochs without a better validation loss; ``None``: never.
-        tol: a validation loss is better where it falls below the best one by more than this.
+        shuffle: draw a new order of the rows for each epoch.
+        keep_best: keep the weights of the epoch that was best on the validation rows; else, or without such rows, those
+            of the last epoch.
+        patience: stop after so many epochs in which what is watched has not improved; ``None``: never. Watched are the
+            validation rows where the best epoch is kept, else the training loss.
+        tol: an improvement is one of more than this.
         clip_norm: see ``make_step``.
         time_limit: seconds after which training ends with the step at hand.
+        max_fun: evaluations of the loss by a line search, at most.
+        score: of the outputs (n, k) on the validation rows, greater being better; recorded with each epoch, and watched
+            in the place of the loss where ``watch_score`` is set.
 
     Raises:
         TrainingError: the loss was not finite before one epoch was complete. Later than that, training ends with
             ``state.diverged`` set and the best weights kept.
     """
-    step = make_step(state.network, loss, state.optimizer, clip_norm)
-    factor = SCHEDULES[schedule].factor
-    n_batches = _n_batches(len(rows), batch_size, state.network.needs_two_rows)
+    full_batch = OPTIMIZERS[optimizer].full_batch
+    step = (
+        make_full_batch_step(state.network, loss, state.optimizer, weight_decay)
+        if full_batch
+        else make_step(state.network, loss, state.optimizer, clip_norm)
+    )
+    course = SCHEDULES[schedule]
+    n_batches = 1 if full_batch else _n_batches(len(rows), batch_size, state.network.needs_two_rows)
     last_step = max(epochs * n_batches - 1, 1)
-    started = time.perf_counter()
+    started = time.perf_counter() - state.seconds
     while state.epoch < epochs and not state.stopped:
         state.network.train()
         total, n_seen = 0.0, 0
         rate = learning_rate
-        order = torch.randperm(len(rows), generator=state.generator, device=state.generator.device)
+        order = _order(len(rows), shuffle and not full_batch, state.generator)
         for i, index in enumerate(order.tensor_split(n_batches)):
-            rate = learning_rate * factor(min((state.epoch * n_batches + i) / last_step, 1.0))
+            progress = min((state.epoch * n_batches + i) / last_step, 1.0)
+            rate = learning_rate * state.rate_factor * course.factor(progress, state.n_steps + 1, power_t)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            batch = rows.at(index)
+            batch = rows if full_batch else rows.at(index)
             value = float(step(batch.inputs, batch.target, batch.weights))
             if not math.isfinite(value):
                 _stop_at_divergence(state, rows, learning_rate)
                 return
             total += value * len(index)
             n_seen += len(index)
+            state.n_steps += 1
             if time_limit is not None and time.perf_counter() - started > time_limit:
                 state.stopped = f"the time limit of {time_limit:g} s was reached"
                 break
+        state.n_rows += n_seen
         # The losses above are those before each update: the last one may have ruined the weights.
-        after = mean_loss(state.network, Rows(batch.inputs, batch.target) if validation is None else validation, loss)
+        held = Rows(batch.inputs, batch.target) if validation is None else validation
+        outputs = predict_outputs(state.network, held.inputs, len(held))
+        after = mean_loss(outputs, held, watched_loss or loss)
         if not math.isfinite(after):
             _stop_at_divergence(state, rows, learning_rate)
             return
-        validation_loss = None if validation is None else after
-        yield _end_of_epoch(state, total / n_seen, validation_loss, tol, rate, time.perf_counter() - started)
-        if patience is not None and validation is not None and state.epoch - state.best_epoch >= patience:
-            state.stopped = state.stopped or f"no better validation loss in {patience} epochs"
+        state.seconds = time.perf_counter() - started
+        record = EpochRecord(
+            epoch=state.epoch + 1,
+            train_loss=total / n_seen,
+            validation_loss=None if validation is None else after,
+            learning_rate=rate,
+            seconds=state.seconds,
+            is_best=False,
+            validation_score=None if validation is None or score is None else score(outputs),
+        )
+        record = _end_of_epoch(state, record, keep_best, watch_score, tol)
+        if full_batch:
+            _stop_line_search(state, max_fun)
+        if patience is not None and state.epoch - state.watched_epoch >= patience:
+            _stop_or_lower(state, course.on_plateau, rate, patience, keep_best and validation is not None)
+        yield record  # with the state as the next epoch needs it: a caller may store it here and go on later
+
+
+def _order(n_rows: int, shuffle: bool, generator: torch.Generator) -> Tensor:
+    if shuffle:
+        return torch.randperm(n_rows, generator=generator, device=generator.device)
+    return torch.arange(n_rows, device=generator.device)
 
 
 def _end_of_epoch(
-    state: TrainState, train_loss: float, validation_loss: float | None, tol: float, rate: float, seconds: float
+    state: TrainState, record: EpochRecord, keep_best: bool, watch_score: bool, tol: float
 ) -> EpochRecord:
-    watched = train_loss if validation_loss is None else validation_loss
-    is_best = validation_loss is None or watched < state.best_loss - tol
     state.epoch += 1
-    if is_best:
-        weights = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}
-        state.best_weights, state.best_epoch, state.best_loss = weights, state.epoch, watched
-    record = EpochRecord(state.epoch, train_loss, validation_loss, rate, seconds, is_best)
-    state.history.append(record)
-    return record
+    chooses = keep_best and record.validation_loss is not None
+    watched = record.train_loss
+    if chooses:
+        by_score = watch_score and record.validation_score is not None
+        watched = -float(record.validation_score or 0.0) if by_score else float(record.validation_loss or 0.0)
+    improved = watched < state.watched - tol
+    if improved:
+        state.watched, state.watched_epoch = watched, state.epoch
+    if improved or not chooses:
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in state.network.state_dict().items()}
+        state.best_epoch = state.epoch
+        state.best_loss = record.train_loss if record.validation_loss is None else record.validation_loss
+    state.history.append(replace(record, is_best=improved or not chooses))
+    return state.history[-1]
+
+
+def _stop_or_lower(state: TrainState, factor: float, rate: float, patience: int, by_validation: bool) -> None:
+    """End training on a plateau, or lower the learning rate where the schedule does that and it is not tiny yet."""
+    if factor < 1 and rate > _SMALLEST_LEARNING_RATE:
+        state.rate_factor *= factor
+        state.watched_epoch = state.epoch
+        return
+    watched = "validation" if by_validation else "training"
+    state.stopped = state.stopped or f"no better {watched} loss in {patience} epochs"
+
+
+def _stop_line_search(state: TrainState, max_fun: int | None) -> None:
+    """End training where the last step ended before its line search, or the search went nowhere."""
+    search = next(iter(state.optimizer.state.values()))
+    evaluations = int(search["func_evals"])
+    if evaluations == state.n_evaluations + 1 or float(search.get("t", 1.0)) == 0:
+        state.stopped = state.stopped or "the gradient is as small as tol, or the line search found no lower loss"
+    elif max_fun is not None and evaluations >= max_fun:
+        state.stopped = state.stopped or f"max_fun = {max_fun} evaluations of the loss were made"
+    state.n_evaluations = evaluations
 
 
 def _n_batches(n_rows: int, batch_size: int, needs_two_rows: bool) -> int:
@@ -196,25 +279,6 @@ def _n_batches(n_rows: int, batch_size: int, needs_two_rows: bool) -> int:
             raise TrainingError("batch normalization needs at least 2 training rows; use normalization none.")
         n_batches = max(min(n_batches, n_rows // 2), 1)
     return n_batches
-
-
-def predict_outputs(network: MLP, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
-    """Return the network's outputs (n, k) in evaluation mode, computed in slices of bounded memory."""
-    network.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, max(n_rows, 1), _PREDICTION_ROWS):  # no rows: an empty (0, k)
-            part = {name: values[start : start + _PREDICTION_ROWS] for name, values in inputs.items()}
-            parts.append(network(part))
-    return torch.cat(parts)
-
-
-def mean_loss(network: MLP, rows: Rows, loss: Loss) -> float:
-    """Return the weighted mean of ``loss`` over ``rows`` in evaluation mode."""
-    values = loss.per_row(predict_outputs(network, rows.inputs, len(rows)), rows.target)
-    if rows.weights is None:
-        return float(values.mean())
-    return float((values * rows.weights).sum() / rows.weights.sum())
 
 
 def _stop_at_divergence(state: TrainState, rows: Rows, learning_rate: float) -> None:

@@ -10,7 +10,9 @@ from lamina.activations import ACTIVATIONS
 from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES
+from lamina.metrics import METRICS
 from lamina.training.optimizers import OPTIMIZERS
+from lamina.training.schedules import SCHEDULES
 
 MIN_HOLDOUT_ROWS = 100
 WIDE_TABLE = 128
@@ -22,9 +24,15 @@ _CLASS_TOL = 1e-4
 _IMAGE_STEPS = 4500
 
 
-def validation_fraction(n_rows: int) -> float:
+_LBFGS_ITERATIONS = 200
+# From here on the size of a gradient in L-BFGS counts as 0, as in scikit-learn.
+_LBFGS_TOL = 1e-4
+_ADAPTIVE_PATIENCE = 10
+
+
+def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
     """Share of the rows that early stopping watches: none below 100 rows, 20 %, or 10 % from 50,000 rows on."""
-    if n_rows < MIN_HOLDOUT_ROWS:
+    if n_rows < MIN_HOLDOUT_ROWS or not early_stopping:
         return 0.0
     return 0.2 if n_rows < 50_000 else 0.1
 
@@ -43,7 +51,7 @@ def resolve(
         has_validation: whether there are rows that early stopping can watch.
 
     Raises:
-        ConfigError: a loss of the other task, or another number of activations than of hidden layers.
+        ConfigError: options that contradict the task or one another.
     """
     optimizer = OPTIMIZERS[config.optimizer]
     hidden_units = (256, 128) if config.hidden_units is None else config.hidden_units
@@ -59,16 +67,24 @@ def resolve(
     if LOSSES[loss].task != task:
         raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
 
+    _check_combinations(config, task, loss, optimizer.full_batch)
     numeric = "piecewise_linear" if n_number_columns <= WIDE_TABLE else "standard"
-    normalization = "batch" if has_images else "none"
-    dropout = 0.25 if has_images else 0.2
+    normalization = "batch" if has_images and not optimizer.full_batch else "none"
+    dropout = 0.0 if optimizer.full_batch else 0.25 if has_images else 0.2
     # The many pieces of the encoding are what decay must hold in a table; a linear model and images need little.
-    decays = config.optimizer == "adamw" and hidden_units and not has_images
+    decays = optimizer.decoupled and hidden_units and not has_images
     weight_decay = _TABLE_DECAY if decays else optimizer.weight_decay
     batch_size = config.batch_size or _batch_size(n_rows)
     steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
-    epochs = config.epochs or min(max(math.ceil(steps / math.ceil(n_rows / batch_size)), 12), 200)
-    stops_early = config.early_stopping and has_validation
+    epochs = min(max(math.ceil(steps / math.ceil(n_rows / batch_size)), 12), 200)
+    epochs = config.epochs or (_LBFGS_ITERATIONS if optimizer.full_batch else epochs)
+    tol = _LBFGS_TOL if optimizer.full_batch else 0.0 if task == "regression" else _CLASS_TOL
+    schedule = "constant" if optimizer.full_batch else config.schedule
+    patience = config.patience
+    if patience is None and config.early_stopping and has_validation:
+        patience = max(math.ceil(epochs / 4), 8)
+    if patience is None and SCHEDULES[schedule].on_plateau < 1:
+        patience = _ADAPTIVE_PATIENCE
     return replace(
         config,
         task=task,
@@ -79,12 +95,35 @@ def resolve(
         normalization=normalization if config.normalization == "auto" else config.normalization,
         loss=loss,
         learning_rate=config.learning_rate or optimizer.learning_rate,
+        schedule=schedule,
+        beta_2=optimizer.beta_2 if config.beta_2 is None else config.beta_2,
         weight_decay=weight_decay if config.weight_decay is None else config.weight_decay,
         batch_size=batch_size,
         epochs=epochs,
-        tol=(_CLASS_TOL if task == "classification" else 0.0) if config.tol is None else config.tol,
-        patience=(config.patience or max(math.ceil(epochs / 4), 8)) if stops_early else None,
+        tol=tol if config.tol is None else config.tol,
+        patience=patience,
     )
+
+
+def _check_combinations(config: Config, task: str, loss: str, full_batch: bool) -> None:
+    """Refuse options that contradict one another, rather than leave one of them without effect."""
+    if task != "classification" and config.class_weight is not None:
+        raise ConfigError("class_weight is for one target of classes, which this is not; leave it out.")
+    if task == "regression" and config.label_smoothing:
+        raise ConfigError("label_smoothing is for classes, but the target is a number; leave it out.")
+    if LOSSES[loss].target_scaling == "mean" and config.target_transform != "none":
+        raise ConfigError(f"the loss {loss!r} is for counts as they are; leave target_transform out, or the loss.")
+    if task != "regression" and config.target_transform != "none":
+        raise ConfigError("target_transform is for numbers, but the target is classes; leave it out.")
+    if config.watch != "loss" and task not in METRICS[config.watch].tasks:
+        known = ", ".join(metric.name for metric in METRICS if task in metric.tasks)
+        raise ConfigError(f"the metric {config.watch!r} is not for {task}; watch loss, or one of {known}.")
+    if full_batch and config.dropout:
+        raise ConfigError(
+            "dropout makes the loss random, and the line search of lbfgs cannot follow it; use dropout 0."
+        )
+    if full_batch and config.clip_norm is not None:
+        raise ConfigError("clip_norm has no meaning for lbfgs, which searches for the length of a step; leave it out.")
 
 
 def threads(batch_size: int, n_parameters: int, available: int) -> int:

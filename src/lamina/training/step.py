@@ -6,8 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from lamina.losses import Loss, weighted_mean
+from lamina.training.optimizers import split_parameters
+from lamina.training.rows import Rows
 
 Step = Callable[[Mapping[str, Tensor], Tensor, Tensor | None], Tensor]
+
+_SLICE_ROWS = 65536
 
 
 def make_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Step:
@@ -29,5 +33,37 @@ def make_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, 
             nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
         return value.detach()
+
+    return step
+
+
+def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, weight_decay: float) -> Step:
+    """Return ``step(inputs, target, weights) -> loss`` over all rows, for an optimizer that searches along a line.
+
+    The gradient is added up over slices of bounded memory. The objective, and the value returned, is the loss plus
+    ½ α ‖W‖² / n with α = ``weight_decay`` over the n rows, W being the weights without biases.
+    """
+    matrices, _ = split_parameters(network)
+
+    def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
+        rows = Rows(inputs, target, weights)
+
+        def closure() -> float:
+            optimizer.zero_grad(set_to_none=True)
+            total = 0.0
+            for start in range(0, len(rows), _SLICE_ROWS):
+                index = torch.arange(start, min(start + _SLICE_ROWS, len(rows)), device=target.device)
+                part = rows if len(index) == len(rows) else rows.at(index)
+                share = len(index) / len(rows)
+                value = weighted_mean(loss.per_row(network(part.inputs), part.target), part.weights) * share
+                torch.autograd.backward(value)
+                total += float(value.detach())
+            if weight_decay:
+                penalty = 0.5 * weight_decay / len(rows) * torch.stack([w.square().sum() for w in matrices]).sum()
+                torch.autograd.backward(penalty)
+                total += float(penalty.detach())
+            return total
+
+        return torch.as_tensor(optimizer.step(closure))
 
     return step

@@ -1,0 +1,72 @@
+"""A canonical order of rows: the same for the same rows, in whatever order a file holds them.
+
+Training starts from this order, so that a shuffled file, or a weight of 2 in the place of a row given twice, trains the
+same model. The order is that of a hash of each row's values, and so as good as random.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.data.table import Column, Table
+
+Hashes = NDArray[np.uint64]
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplying by it spreads all bits
+
+
+def row_hashes(table: Table, y: NDArray[Any]) -> Hashes:
+    """Return a hash of each row of ``table`` and of its encoded target ``y``, (n,) or (n, k), as (n,) uint64.
+
+    Numbers count by their value as float64, categories by their text; columns count in the order of the table.
+    """
+    hashes = np.zeros(table.n_rows, dtype=np.uint64)
+    for column in table.columns.values():
+        hashes = _mixed(hashes, column_hashes(column))
+    for target in y.reshape(len(y), -1).T:
+        hashes = _mixed(hashes, _number_hashes(target))
+    return hashes
+
+
+def column_hashes(column: Column) -> Hashes:
+    """Return a hash of each value of ``column``, (n,) uint64."""
+    if column.type in ("text", "boolean"):
+        by_level = np.array([_text_hash(level) for level in (*column.levels, "\0missing")], dtype=np.uint64)
+        return by_level[column.values]
+    if column.type == "sparse":
+        block: Any = column.values
+        entries = _mixed(block.indices.astype(np.uint64), _number_hashes(block.data))
+        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(entries, dtype=np.uint64)])
+        return np.asarray(np.diff(total[block.indptr]))
+    if column.type == "image":
+        return _byte_hashes(column.values)
+    return _number_hashes(column.values)
+
+
+def _number_hashes(values: NDArray[Any]) -> Hashes:
+    numbers = np.asarray(values, dtype=np.float64) + 0.0  # -0.0 becomes 0.0
+    numbers = np.where(np.isnan(numbers), np.nan, numbers)  # of the many NaN one
+    return numbers.view(np.uint64)
+
+
+def _byte_hashes(values: NDArray[Any]) -> Hashes:
+    flat = np.ascontiguousarray(values.reshape(len(values), -1)).view(np.uint8).reshape(len(values), -1)
+    padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % 8)))
+    hashes = np.zeros(len(values), dtype=np.uint64)
+    for word in padded.view(np.uint64).T:
+        hashes = _mixed(hashes, word)
+    return hashes
+
+
+def _text_hash(level: str) -> int:
+    # Sources spell truth and whole numbers differently, and mean the same.
+    level = level.lower() if level.lower() in ("true", "false") else level.removesuffix(".0")
+    return int.from_bytes(hashlib.blake2b(level.encode(), digest_size=8).digest(), "little")
+
+
+def _mixed(hashes: Hashes, values: Hashes) -> Hashes:
+    """Return a hash of both; not the same with the two exchanged. Overflow is meant."""
+    mixed = (hashes ^ (hashes >> np.uint64(29))) * _ODD + values
+    return np.asarray((mixed ^ (mixed >> np.uint64(32))) * _ODD)

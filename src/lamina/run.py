@@ -1,0 +1,257 @@
+"""A training run between its preparation and its model: encoded rows, the state, and what is measured of them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lamina.baselines import fit_baselines
+from lamina.config import Config
+from lamina.data.encoder import Arrays, Encoder
+from lamina.data.schema import Schema
+from lamina.data.target_scaling import TargetScaler
+from lamina.errors import ConfigError, ModelFileError
+from lamina.losses import LOSSES
+from lamina.metrics import METRICS, one_score, score
+from lamina.model import Model, Report, as_tensors, build_network, prediction_of
+from lamina.training.checkpoint import Checkpoint, restore, snapshot
+from lamina.training.loop import EpochRecord, TrainState, train
+from lamina.training.recipe import threads
+from lamina.training.rows import Rows
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one part, encoded.
+
+    Attributes:
+        arrays: as ``Encoder.transform`` returns them.
+        y: codes (n,), or values or labels (n, k).
+        weights: (n,) or ``None``.
+        positions: of each row in the source, counted from 0, (n,).
+    """
+
+    arrays: Arrays
+    y: Array
+    weights: Array | None
+    positions: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass
+class Run:
+    """A training run between its preparation and its model.
+
+    Attributes:
+        schema, encoder, config, scaler: as the model will have them.
+        parts: ``train``, and ``validation`` and ``test`` where there are any.
+        state: weights and optimizer; see ``TrainState``.
+        notes: what was inferred, left out or dropped, a sentence each.
+        earlier: the records of the training that this one started from.
+        folds: cross-validated scores, for the report.
+    """
+
+    schema: Schema
+    encoder: Encoder
+    config: Config
+    scaler: TargetScaler | None
+    parts: Mapping[str, Part]
+    state: TrainState
+    notes: list[str]
+    device: str
+    environment: Mapping[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = 0.0
+    earlier: list[EpochRecord] = field(default_factory=list)
+    folds: Mapping[str, Any] = field(default_factory=dict)
+
+    def train(self, score: Callable[[], float] | None = None) -> Iterator[EpochRecord]:
+        """Train, and yield a record after each epoch; to stop early, stop iterating.
+
+        Args:
+            score: what early stopping watches in the place of the option ``watch``: called after each epoch, greater
+                is better; ``current()`` is the model to score.
+
+        Raises:
+            TrainingError: the loss was not finite before one epoch was complete.
+        """
+        started = time.perf_counter()
+        config = self.config
+        validation = self.parts.get("validation")
+        loss = LOSSES[config.loss]
+        available = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield from train(
+                self.state,
+                self._rows(self.parts["train"]),
+                None if validation is None else self._rows(validation),
+                loss=loss.bound(config.as_dict()),
+                # Smoothed labels help to train; what is watched is the loss of the labels themselves.
+                watched_loss=loss.bound({**config.as_dict(), "label_smoothing": 0.0}),
+                optimizer=config.optimizer,
+                learning_rate=config.learning_rate or 0.0,
+                weight_decay=config.weight_decay or 0.0,
+                schedule=config.schedule,
+                power_t=config.power_t,
+                batch_size=config.batch_size or 1,
+                epochs=config.epochs or 1,
+                shuffle=config.shuffle,
+                keep_best=config.early_stopping,
+                patience=config.patience,
+                tol=config.tol or 0.0,
+                clip_norm=config.clip_norm,
+                time_limit=config.time_limit,
+                max_fun=config.max_fun,
+                score=self._score(score),
+                watch_score=score is not None or config.watch != "loss",
+            )
+        finally:
+            torch.set_num_threads(available)
+            self.seconds["fit"] = self.seconds.get("fit", 0.0) + time.perf_counter() - started
+
+    def current(self) -> Model:
+        """Return a model of the weights as they are now; training on changes them."""
+        network = self.state.network
+        if self.device != "cpu":
+            network = build_network(self.encoder, self.schema.target.n_outputs, self.config, torch.Generator())
+            network.load_state_dict(self.state.network.state_dict())
+        return Model(
+            self.schema, self.encoder, network.eval(), self.config, self.scaler, [*self.earlier, *self.state.history]
+        )
+
+    def finish(self, baselines: bool = True) -> Model:
+        """Return the model of the epoch that is kept, scored on the held-out rows.
+
+        Args:
+            baselines: also fit and score a linear model and a constant.
+        """
+        self.state.restore_best()
+        model = self.current()
+        held = {name: part for name, part in self.parts.items() if name != "train"}
+        scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
+        model.report = Report(
+            rows={name: len(part) for name, part in self.parts.items()},
+            scores={
+                name: model.score(part.y, model.outputs_of(part.arrays, len(part)), part.weights)
+                for name, part in held.items()
+            },
+            baselines=self._baseline_scores(held[scored_on]) if scored_on and baselines else {},
+            scored_on=scored_on,
+            seconds={**self.seconds, "total": time.perf_counter() - self.started},
+            notes=self.notes,
+            best_epoch=len(self.earlier) + self.state.best_epoch,
+            stopped=self.state.stopped,
+            environment={**self.environment, "device": self.device, "threads": str(self.threads)},
+            folds=self.folds,
+        )
+        return model
+
+    def checkpoint(self) -> Checkpoint:
+        """Return a copy of the training state, for ``resume``. Take it between two epochs."""
+        return snapshot(self.state)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from ``checkpoint``, taken of a run with the same data and options.
+
+        Raises:
+            ModelFileError: it is of another network or optimizer.
+        """
+        try:
+            restore(self.state, checkpoint)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise ModelFileError(f"the checkpoint is of another network or optimizer: {error}.") from None
+
+    @property
+    def threads(self) -> int:
+        """Threads that training uses: chosen from the shapes, never from timings, so that results repeat."""
+        n_parameters = sum(parameter.numel() for parameter in self.state.network.parameters())
+        return threads(self.config.batch_size or 1, n_parameters, torch.get_num_threads())
+
+    def _rows(self, part: Part) -> Rows:
+        """Return a part as tensors, its weights times the class weights and scaled to mean 1."""
+        dtype = getattr(torch, self.config.dtype)
+        if self.schema.target.task == "classification":
+            target = torch.from_numpy(part.y)
+        else:
+            values = part.y if self.scaler is None else self.scaler.forward(part.y)
+            target = torch.from_numpy(values).to(dtype)
+        weights = with_class_weights(part, self.config.class_weight, self.schema)
+        if weights is not None:
+            weights = weights / weights.mean()
+        return Rows(
+            as_tensors(part.arrays, self.device),
+            target.to(self.device),
+            None if weights is None else torch.from_numpy(weights).to(self.device, dtype),
+        )
+
+    def _score(self, given: Callable[[], float] | None) -> Callable[[Tensor], float | None] | None:
+        """Return what is recorded of the outputs on the validation rows, greater being better."""
+        part = self.parts.get("validation")
+        if part is None:
+            return None
+        if given is not None:
+            return lambda outputs: float(given())
+        target = self.schema.target
+        watch = self.config.watch
+        name = watch if watch != "loss" else "r2" if target.task == "regression" else "accuracy"
+        sign = 1.0 if METRICS[name].greater_is_better else -1.0
+
+        def measured(outputs: Tensor) -> float | None:
+            prediction = prediction_of(outputs.cpu(), self.config.loss, self.scaler)
+            decisions = target.decide(prediction)
+            value = one_score(name, part.y, prediction, part.weights, decisions=decisions, positive=target.positive)
+            if value is None and watch != "loss":
+                raise ConfigError(f"the metric {name!r} is not defined on the validation rows; watch another, or loss.")
+            return None if value is None else sign * value
+
+        return measured
+
+    def _baseline_scores(self, held: Part) -> dict[str, dict[str, float]]:
+        train, target = self.parts["train"], self.schema.target
+        predictors = fit_baselines(
+            self.encoder, train.arrays, train.y, train.weights, len(target.classes),
+            np.random.default_rng(self.config.seed), labels=target.task == "multilabel",
+        )  # fmt: skip
+        scores = {}
+        for name, predict in predictors.items():
+            outputs = predict(held.arrays)
+            scores[name] = score(
+                target.task, held.y, outputs, held.weights, decisions=target.decide(outputs), positive=target.positive
+            )
+        return scores
+
+
+def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
+    """Return the rows' weights times those of their classes; ``balanced``: n / (k times the class's weight).
+
+    Raises:
+        ConfigError: a class that is none, or no weight above 0.
+    """
+    if class_weight is None:
+        return part.weights
+    rows = np.ones(len(part)) if part.weights is None else part.weights
+    if class_weight == "balanced":
+        counts = np.bincount(part.y, rows, len(schema.target.classes))
+        factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
+    else:
+        names = {str(value): code for code, value in enumerate(schema.target.classes)}
+        unknown = [name for name in class_weight if name not in names]
+        if unknown:
+            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
+        factors = np.array([class_weight.get(name, 1.0) for name in names])
+    weights: Array = rows * factors[part.y]
+    if not weights.any():
+        raise ConfigError(
+            "class_weight leaves no row with a weight above 0; raise the weight of a class that is there."
+        )
+    return weights

@@ -1,0 +1,78 @@
+"""Encoded rows as tensors, dense or sparse, and the network's outputs and loss on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lamina.losses import Loss
+from lamina.network.mlp import MLP
+
+_PREDICTION_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows as tensors: inputs by name, target (n,) or (n, k), weights (n,) of mean 1 or ``None``."""
+
+    inputs: Mapping[str, Tensor]
+    target: Tensor
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def at(self, index: Tensor) -> "Rows":
+        """Return the rows at ``index`` (int64), copied."""
+        inputs = {name: rows_at(values, index) for name, values in self.inputs.items()}
+        weights = None if self.weights is None else self.weights.index_select(0, index)
+        return Rows(inputs, self.target.index_select(0, index), weights)
+
+
+def rows_at(values: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of ``values`` (n, d), dense or sparse CSR, at ``index`` (m,) int64, as (m, d) of its layout."""
+    if values.layout != torch.sparse_csr:
+        return values.index_select(0, index)
+    # torch selects no rows of a CSR tensor.
+    starts = values.crow_indices()
+    lengths = (starts[1:] - starts[:-1])[index]
+    ends = lengths.cumsum(0)
+    first = torch.repeat_interleave(starts[index] - (ends - lengths), lengths)
+    entries = first + torch.arange(len(first), device=first.device)
+    crow = torch.cat([ends.new_zeros(1), ends])
+    size = (len(index), values.shape[1])
+    return torch.sparse_csr_tensor(crow, values.col_indices()[entries], values.values()[entries], size)
+
+
+def predict_outputs(network: MLP, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
+    """Return the network's outputs (n, k) in evaluation mode, computed in slices of bounded memory."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(part) for part in _slices(inputs, n_rows)])
+
+
+def predict_hidden(network: MLP, inputs: Mapping[str, Tensor], n_rows: int, layer: int) -> Tensor:
+    """Return the outputs (n, units) of hidden layer ``layer``, counted from 0, in evaluation mode."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network.hidden_output(part, layer) for part in _slices(inputs, n_rows)])
+
+
+def mean_loss(outputs: Tensor, rows: Rows, loss: Loss) -> float:
+    """Return the weighted mean of ``loss`` over ``rows``, whose outputs are given."""
+    values = loss.per_row(outputs, rows.target)
+    if rows.weights is None:
+        return float(values.mean())
+    return float((values * rows.weights).sum() / rows.weights.sum())
+
+
+def _slices(inputs: Mapping[str, Tensor], n_rows: int) -> list[dict[str, Tensor]]:
+    bounds = range(0, max(n_rows, 1), _PREDICTION_ROWS)  # no rows: one empty slice, and an empty (0, k)
+    return [{name: _between(values, start) for name, values in inputs.items()} for start in bounds]
+
+
+def _between(values: Tensor, start: int) -> Tensor:
+    if values.layout != torch.sparse_csr:
+        return values[start : start + _PREDICTION_ROWS]
+    return rows_at(values, torch.arange(start, min(start + _PREDICTION_ROWS, len(values)), device=values.device))
