@@ -62,7 +62,7 @@ def failure(stem: str, folder: Path, url: str) -> str:
 )
 def test_sets_that_come_with_scikit_learn(name, n_rows, n_columns, target, first):
     table = read_table(name)
-    assert (table.n_rows, len(table.columns), table.target, table.source) == (n_rows, n_columns, target, name)
+    assert (table.n_rows, len(table.columns), table.targets, table.source) == (n_rows, n_columns, (target,), name)
     assert table[target].cell(0) == first
 
 
@@ -92,7 +92,7 @@ def test_built_in_sets_in_chunks():
 def test_fashion_mnist_from_a_folder(lamina_data):
     folder = str(lamina_data / "fashion-mnist")
     train, test = read_table("fashion-mnist", data_dir=folder), read_table("fashion-mnist:test", data_dir=folder)
-    assert (train.n_rows, test.n_rows, test.target, test.source) == (60000, 10000, "label", "fashion-mnist (test)")
+    assert (train.n_rows, test.n_rows, test.targets, test.source) == (60000, 10000, ("label",), "fashion-mnist (test)")
     pixels = train["image"].values
     assert (pixels.dtype, pixels.shape) == (np.uint8, (60000, 28, 28))
     # Mean and deviation that the data set's authors publish.

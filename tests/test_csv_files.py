@@ -38,7 +38,7 @@ def test_numbers_texts_dates_and_missing_values(tmp_path):
     table = read(tmp_path, b"n,s,d,m\n1,x,2024-01-01,\n,?,NA,NA\n2.5,y,2024-01-02,null\n")
     assert [column.type for column in table.columns.values()] == ["number", "text", "datetime", "number"]
     assert rows(table) == [["1", "x", "2024-01-01", ""], ["", "", "", ""], ["2.5", "y", "2024-01-02", ""]]
-    assert (table.n_rows, table.named, table.target, table.first_row) == (3, True, None, 1)
+    assert (table.n_rows, table.named, table.targets, table.first_row) == (3, True, (), 1)
 
 
 @pytest.mark.parametrize(

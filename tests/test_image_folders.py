@@ -53,7 +53,7 @@ def test_pixels_labels_and_their_order(two_classes):
     column = table["image"]
     assert (column.type, column.values.dtype, table.source) == ("image", np.uint8, str(two_classes))
     np.testing.assert_array_equal(column.values, IMAGES[[3, 2, 0, 1]])  # ape/z, cat/B, cat/a, cat/b
-    assert (table.target, labels(table)) == ("label", ["ape", "cat", "cat", "cat"])
+    assert (table.targets, labels(table)) == (("label",), ["ape", "cat", "cat", "cat"])
     assert table["label"].type == "text"
 
 
@@ -71,7 +71,7 @@ def test_images_right_in_the_folder_have_no_labels(tmp_path):
         written(tmp_path / f"{i}.png", IMAGES[i])
     (tmp_path / "notes").mkdir()
     table = read_table(tmp_path)
-    assert (list(table.columns), table.target) == (["image"], None)
+    assert (list(table.columns), table.targets) == (["image"], ())
     np.testing.assert_array_equal(table["image"].values, IMAGES[:3])
 
 

@@ -41,7 +41,7 @@ def test_labels_are_found_beside_their_images(tmp_path, suffix):
     labels = written(tmp_path / f"train-labels-idx1-ubyte{suffix}", pack(idx(LABELS)))
     table = read_table(path)
     np.testing.assert_array_equal(table["image"].values, IMAGES)
-    assert (table.target, table["label"].values.tolist()) == ("label", LABELS.tolist())
+    assert (table.targets, table["label"].values.tolist()) == (("label",), LABELS.tolist())
     assert refused(read_idx_pair, labels) == (
         f"{labels.name} holds labels; give the file of the images, and the labels beside it are found."
     )
@@ -89,7 +89,7 @@ def test_npz_archives_of_images(tmp_path, x, y):
     np.savez(tmp_path / "a.npz", **{x: IMAGES, y: LABELS})
     table = read_table(tmp_path / "a.npz")
     np.testing.assert_array_equal(table["image"].values, IMAGES)
-    assert (table.target, table["label"].values.tolist()) == ("label", LABELS.tolist())
+    assert (table.targets, table["label"].values.tolist()) == (("label",), LABELS.tolist())
 
 
 def test_npz_archives_of_rows_with_labels_of_any_type(tmp_path):
@@ -98,10 +98,10 @@ def test_npz_archives_of_rows_with_labels_of_any_type(tmp_path):
         for y in (labels, labels.reshape(-1, 1)):
             np.savez(path, X=np.eye(4), y=y)
             table = read_npz(path)
-            assert (table.target, [table["y"].cell(row) for row in range(4)]) == ("y", texts)
+            assert (table.targets, [table["y"].cell(row) for row in range(4)]) == (("y",), texts)
             assert table["x1"].values.tolist() == [0, 1, 0, 0]
     np.savez(path, X=np.eye(4))
-    assert read_npz(path).target is None
+    assert read_npz(path).targets == ()
 
 
 class Trap:

@@ -47,6 +47,7 @@ FLOORS = [
     ["model_file", "model_upgrades", "model", "run", "fitting"],
     ["analysis.plots"],
     [
+        "estimator_parts",
         "estimators",
         "cli.present",
         "cli.options",

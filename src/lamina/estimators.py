@@ -1,119 +1,57 @@
 """scikit-learn estimators over ``lamina.fitting``: parameters in scikit-learn's names, the same fit beneath.
 
 Parameters are those of ``lamina.config.Config`` under their ``sklearn_name`` where they have one. They hold no logic of
-their own: they are checked when ``fit`` runs.
+their own: they are checked when ``fit`` runs. What both estimators do alike is in ``lamina.estimator_parts``.
 """
 
-import warnings
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
 
-from lamina.config import default, options
-from lamina.data.frames import is_frame, is_series
-from lamina.data.readers import read_table
-from lamina.data.table import Column
-from lamina.fitting import fit
+from lamina.estimator_parts import (
+    affine_parameters,
+    checked_rows,
+    fit_estimator,
+    is_stochastic,
+    partially_fit_estimator,
+)
 
 Array = NDArray[Any]
 
-_WEIGHT_COLUMN = "sample weight"
 
+class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Multilayer perceptron for classes, and for labels that do not exclude one another.
 
-def config_values(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return an estimator's parameters under the configuration's names, without those left at their default."""
-    names = {option.sklearn_name or name: name for name, option in options().items()}
-    values = {names[parameter]: value for parameter, value in parameters.items()}
-    values["seed"] = _seed(values.get("seed"))
-    return {name: value for name, value in values.items() if value is not None or default(name) is not None}
-
-
-def _seed(random_state: Any) -> int:
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return int(random_state)
-
-
-def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, task: str) -> None:
-    X, y = _checked(estimator, X, min_rows=2), _checked_target(estimator, y, task)
-    values = config_values(estimator.get_params(deep=False))
-    data: Any = (X, y)
-    if sample_weight is not None:
-        weights = np.asarray(sample_weight, dtype=np.float64).reshape(-1)
-        if not weights.any():
-            raise ValueError("sample_weight is 0 for every row; expected at least one non-zero sample weight.")
-        data = read_table(data).with_column(_WEIGHT_COLUMN, Column("number", weights))
-        values["weight"] = _WEIGHT_COLUMN
-    # The baselines would cost a second fit that no scikit-learn user asked for.
-    estimator.model_ = fit(data, task=task, baselines=False, **values)
-    features = [column.name for column in estimator.model_.schema.columns if column.role not in ("target", "weight")]
-    estimator.n_features_in_ = len(features)
-    if estimator.model_.schema.named:
-        estimator.feature_names_in_ = np.array(features, dtype=object)
-    estimator.n_iter_ = len(estimator.model_.history)
-
-
-def _fitted(estimator: Any, X: Any) -> Any:
-    """Return X for a prediction, checked against the fit."""
-    check_is_fitted(estimator, "model_")
-    X = _checked(estimator, X, min_rows=1)
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] != estimator.n_features_in_:
-        name = type(estimator).__name__
-        raise ValueError(
-            f"X has {X.shape[1]} features, but {name} is expecting {estimator.n_features_in_} features as input."
-        )
-    return X
-
-
-def _checked(estimator: Any, X: Any, min_rows: int) -> Any:
-    """Return X; what is no frame goes through scikit-learn's own check, for its messages. NaN stands for missing."""
-    if is_frame(X):
-        return X
-    return check_array(
-        X, dtype=None, ensure_all_finite="allow-nan", allow_nd=True, ensure_min_samples=min_rows,
-        estimator=estimator, input_name="X",
-    )  # fmt: skip
-
-
-def _checked_target(estimator: Any, y: Any, task: str) -> Any:
-    if y is None:
-        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
-    if is_series(y):
-        return y
-    values = np.asarray(y)
-    if values.ndim == 2 and values.shape[1] == 1:
-        message = "A column-vector y was passed when a 1d array was expected; it was flattened to (n,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=4)
-        values = values.reshape(-1)
-    if task == "classification" and values.ndim == 1:
-        check_classification_targets(values)
-    return values
-
-
-class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Multilayer perceptron for classes.
-
-    Frames and arrays are taken as they are: text, categories and missing values need no preparation.
+    Frames, arrays and sparse matrices are taken as they are: text, categories and missing values need no preparation.
 
     Args:
         hidden_layer_sizes: units of each hidden layer; ``None``: chosen from the data; ``()``: softmax regression.
-        activation, solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, random_state, momentum,
-            early_stopping, validation_fraction, n_iter_no_change, tol: as in scikit-learn; ``None``: chosen from the
-            data.
-        numeric, dropout, normalization, class_weight, loss, clip_norm, time_limit, device, dtype: see
+        activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle,
+            random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
+            beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as in scikit-learn; ``None``: chosen from the data.
+        scoring: what early stopping watches on the validation rows: a name or a function as scikit-learn knows them
+            (greater is better); ``None``: the loss.
+        class_weight: ``"balanced"``, or a weight for each class.
+        positive_class, threshold: of two classes, the one that is predicted from this probability on.
+        loss, label_smoothing, numeric, dropout, normalization, clip_norm, time_limit, device, dtype: see
             ``lamina train --help``.
 
     Attributes:
-        classes_: the classes in sorted order, (k,).
+        classes_: the classes in sorted order, (k,); of k labels their positions.
         model_: the fitted ``lamina.Model``.
-        n_features_in_, feature_names_in_, n_iter_: as in scikit-learn.
+        coefs_, intercepts_: weights (fan_in, fan_out) and biases (fan_out,) of each layer.
+        loss_curve_, validation_curve_, validation_scores_: by epoch; the last two are ``None`` without validation rows.
+        loss_, best_loss_, best_validation_score_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_,
+            feature_names_in_: as in scikit-learn.
     """
 
     def __init__(
@@ -123,25 +61,38 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         solver: str = "adamw",
         alpha: float | None = None,
-        batch_size: int | None = None,
+        batch_size: Any = None,
         learning_rate: str = "one_cycle",
         learning_rate_init: float | None = None,
+        power_t: float = 0.5,
         max_iter: int | None = None,
+        shuffle: bool = True,
         random_state: Any = None,
+        tol: float | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
         momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
         early_stopping: bool = True,
         validation_fraction: Any = None,
+        beta_1: float = 0.9,
+        beta_2: float | None = None,
+        epsilon: float = 1e-8,
         n_iter_no_change: int | None = None,
-        tol: float | None = None,
+        max_fun: int = 15000,
+        scoring: Any = None,
+        loss: str = "auto",
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
-        class_weight: Any = None,
-        loss: str = "auto",
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        positive_class: Any = None,
+        threshold: float = 0.5,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -150,54 +101,132 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
         self.max_iter = max_iter
+        self.shuffle = shuffle
         self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
         self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
+        self.max_fun = max_fun
+        self.scoring = scoring
+        self.loss = loss
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization
-        self.class_weight = class_weight
-        self.loss = loss
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device
         self.dtype = dtype
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.positive_class = positive_class
+        self.threshold = threshold
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
-        """Fit to X, a frame or an array (n, d) or (n, height, width), and y (n,) with weights (n,); return self.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "MLPClassifier":
+        """Fit to data and return self.
+
+        Args:
+            X: a frame, an array (n, d) or (n, height, width), or a sparse matrix (n, d).
+            y: classes (n,), or labels (n, k) of 0 and 1.
+            sample_weight: (n,) of at least 0; a weight of 2 equals the row twice, 0 its absence.
+            X_val, y_val, sample_weight_val: rows for early stopping, in the place of a share of X.
 
         Raises:
             DataError, a ValueError: the data cannot be learned from.
             ConfigError, a ValueError: a parameter is out of bounds.
         """
-        _fit(self, X, y, sample_weight, "classification")
-        self.classes_ = self.model_.classes
+        fit_estimator(self, X, y, sample_weight, X_val, y_val, sample_weight_val, "classification")
+        return self
+
+    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "MLPClassifier":
+        """Train for one pass over X and y and return self; arguments as in ``fit``.
+
+        The first call settles columns, encoding and ``classes``, which it needs: all that there will ever be, (k,).
+        """
+        _check_partial_fit_first_call(self, classes)
+        partially_fit_estimator(self, X, y, sample_weight, self.classes_, "classification")
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the most probable class of each row, (n,)."""
-        X = _fitted(self, X)
+        """Return the class of each row, (n,), or its labels, (n, k)."""
+        X = checked_rows(self, X)
         prediction: Array = self.model_.predict(X)
         return prediction
 
     def predict_proba(self, X: Any) -> Array:
-        """Return class probabilities (n, k), in the order of ``classes_``."""
-        X = _fitted(self, X)
+        """Return probabilities (n, k) of classes or labels, in the order of ``classes_``."""
+        X = checked_rows(self, X)
         probabilities: Array = self.model_.predict_proba(X)
         return probabilities
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithms of ``predict_proba``, (n, k)."""
+        X = checked_rows(self, X)
+        logarithms: Array = self.model_.predict_log_proba(X)
+        return logarithms
+
+    def decision_function(self, X: Any) -> Array:
+        """Return logits (n, k); of two classes the second one's minus the first one's, (n,)."""
+        X = checked_rows(self, X)
+        logits: Array = self.model_.predict_logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.model_.classes) == 2 else logits
+
+    def transform(self, X: Any) -> Array:
+        """Return the outputs of the last hidden layer, (n, units)."""
+        X = checked_rows(self, X)
+        outputs: Array = self.model_.hidden_outputs(X)
+        return outputs
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weights (fan_in, fan_out) of each layer."""
+        return affine_parameters(self, "weight")
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Biases (fan_out,) of each layer."""
+        return affine_parameters(self, "bias")
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.model_.network.hidden[-1].affine.bias.shape[0])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
         return tags
 
 
-class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Multilayer perceptron for numbers; parameters and attributes as in ``MLPClassifier``, without classes."""
+class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Multilayer perceptron for one number or several; parameters and attributes as in ``MLPClassifier``, but classes.
+
+    Args:
+        loss: ``squared_error``, ``absolute_error``, ``huber`` (with ``huber_delta``), ``quantile`` (with ``quantile``),
+            or ``poisson``.
+        target_transform: ``none``, ``log``, ``log1p`` or ``quantile``; undone in predictions.
+    """
 
     def __init__(
         self,
@@ -206,24 +235,37 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         *,
         solver: str = "adamw",
         alpha: float | None = None,
-        batch_size: int | None = None,
+        batch_size: Any = None,
         learning_rate: str = "one_cycle",
         learning_rate_init: float | None = None,
+        power_t: float = 0.5,
         max_iter: int | None = None,
+        shuffle: bool = True,
         random_state: Any = None,
+        tol: float | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
         momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
         early_stopping: bool = True,
         validation_fraction: Any = None,
+        beta_1: float = 0.9,
+        beta_2: float | None = None,
+        epsilon: float = 1e-8,
         n_iter_no_change: int | None = None,
-        tol: float | None = None,
+        max_fun: int = 15000,
+        scoring: Any = None,
+        loss: str = "auto",
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
-        loss: str = "auto",
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        quantile: float = 0.5,
+        huber_delta: float = 1.0,
+        target_transform: str = "none",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -232,37 +274,84 @@ class MLPRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
         self.max_iter = max_iter
+        self.shuffle = shuffle
         self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
         self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
+        self.max_fun = max_fun
+        self.scoring = scoring
+        self.loss = loss
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization
-        self.loss = loss
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device
         self.dtype = dtype
+        self.quantile = quantile
+        self.huber_delta = huber_delta
+        self.target_transform = target_transform
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """Fit to X, a frame or an array (n, d), and y (n,) with weights (n,); return self.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "MLPRegressor":
+        """Fit to X and to y, (n,) or (n, k), and return self; arguments and errors as in ``MLPClassifier.fit``."""
+        fit_estimator(self, X, y, sample_weight, X_val, y_val, sample_weight_val, "regression")
+        return self
 
-        Errors are those of ``MLPClassifier.fit``.
-        """
-        _fit(self, X, y, sample_weight, "regression")
+    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """Train for one pass over X and y and return self; the first call settles columns, encoding and scaling."""
+        partially_fit_estimator(self, X, y, sample_weight, None, "regression")
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the value of each row in the target's unit, (n,)."""
-        X = _fitted(self, X)
+        """Return the value of each row in the target's unit, (n,) or (n, k)."""
+        X = checked_rows(self, X)
         prediction: Array = self.model_.predict(X)
         return prediction
+
+    def transform(self, X: Any) -> Array:
+        """Return the outputs of the last hidden layer, (n, units)."""
+        X = checked_rows(self, X)
+        outputs: Array = self.model_.hidden_outputs(X)
+        return outputs
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weights (fan_in, fan_out) of each layer."""
+        return affine_parameters(self, "weight")
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Biases (fan_out,) of each layer."""
+        return affine_parameters(self, "bias")
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.model_.network.hidden[-1].affine.bias.shape[0])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
         return tags

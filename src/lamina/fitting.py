@@ -29,8 +29,10 @@ from lamina.errors import ConfigError, DataError, LaminaWarning, shortened
 from lamina.losses import LOSSES
 from lamina.model import Model, build_network, row_weights, target_and_weights
 from lamina.run import Part, Run
-from lamina.training.loop import TrainState
+from lamina.training.checkpoint import Checkpoint
+from lamina.training.loop import EpochRecord, TrainState
 from lamina.training.recipe import resolve, validation_fraction
+from lamina.training.schedules import SCHEDULES
 
 Array = NDArray[Any]
 
@@ -83,12 +85,20 @@ def fit(
     return run.finish(baselines)
 
 
-def train_to_the_end(run: Run, **how: Any) -> None:
-    """Train; on Ctrl-C keep the best weights so far, and warn where training ended early. ``how``: as ``Run.train``."""
+def train_to_the_end(
+    run: Run, *, score: Callable[[], float] | None = None, each: Callable[[EpochRecord], None] | None = None
+) -> None:
+    """Train; on Ctrl-C keep the best weights so far, and warn where training ended early.
+
+    Args:
+        score: see ``Run.train``.
+        each: called with the record of each epoch.
+    """
     interrupted = False
     try:
-        for _ in run.train(**how):
-            pass
+        for record in run.train(score):
+            if each is not None:
+                each(record)
     except KeyboardInterrupt:
         if run.state.best_weights is None:
             raise
@@ -96,6 +106,37 @@ def train_to_the_end(run: Run, **how: Any) -> None:
         run.state.stopped = f"interrupted in epoch {run.state.epoch + 1}"
     if interrupted or run.state.diverged:
         warnings.warn(f"training ended early: {run.state.stopped}.", LaminaWarning, stacklevel=3)
+
+
+def fit_partially(
+    data: Any,
+    so_far: tuple[Model, Checkpoint | None] | None = None,
+    *,
+    classes: Sequence[Any] | None = None,
+    **options: Any,
+) -> tuple[Model, Checkpoint]:
+    """Return the model after one more pass, over ``data``, and the training state for the next call.
+
+    The first call settles columns, encoding, classes and layers. Nothing is held out, every number column is a feature,
+    and the learning rate is constant where its schedule would need to know when training ends.
+
+    Args:
+        data, options: as in ``fit``.
+        so_far: what the call before returned; or a model that was fitted as a whole, and ``None``.
+        classes: all classes that there will be; for the first call.
+    """
+    model, checkpoint = (None, None) if so_far is None else so_far
+    needs_end = SCHEDULES[Config.of(**options).schedule].needs_end
+    options = {**options, "early_stopping": False, "patience": None, "epochs": 1}
+    options["schedule"] = "constant" if needs_end else options["schedule"]
+    run = prepare(data, start=model, classes=classes, keep_numbers=True, min_rows=1, **options)
+    if checkpoint is not None:
+        run.earlier = []
+        run.resume(checkpoint)
+        run.config = replace(run.config, epochs=run.state.epoch + 1)
+    for _ in run.train():
+        pass
+    return run.finish(baselines=False), run.checkpoint()
 
 
 def prepare(
@@ -108,6 +149,8 @@ def prepare(
     start: Model | None = None,
     classes: Sequence[Any] | None = None,
     schema: Schema | None = None,
+    keep_numbers: bool = False,
+    min_rows: int = 2,
     **options: Any,
 ) -> Run:
     """Return a run that is ready to train; arguments and errors as in ``fit``.
@@ -117,6 +160,8 @@ def prepare(
         progress: called while a data set is downloaded.
         classes: all classes that there will be, where not all of them need be in ``data``.
         schema: what the columns are, in the place of what ``data`` looks like.
+        keep_numbers: see ``Schema.infer``.
+        min_rows: fewer rows are an error.
     """
     started = time.perf_counter()
     config = Config.of(**options)
@@ -127,14 +172,16 @@ def prepare(
     notes: list[str] = []
     if drop_missing_targets and names:
         table = _with_targets(table, names, notes)
-    table, weights = _weighted_rows(table, config.weight)
+    table, weights = _weighted_rows(table, config.weight, min_rows)
     if start is not None:
         schema = start.schema
+        if config.weight is not None and config.weight not in (column.name for column in schema.columns):
+            table = table.without(config.weight)
         config = _settled(config, start, options)
     elif schema is None:
         schema = Schema.infer(
-            table, names, task=config.task, classes=classes, kind=config.kind, drop=config.drop,
-            weight=config.weight, group=config.group, time=config.time,
+            table, names, task=config.task, classes=classes, keep_numbers=keep_numbers, kind=config.kind,
+            drop=config.drop, weight=config.weight, group=config.group, time=config.time,
         )  # fmt: skip
         notes += schema.notes()
     schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
@@ -217,7 +264,7 @@ class _Whole:
         return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions)
 
 
-def _weighted_rows(table: Table, weight: str | None) -> tuple[Table, Array | None]:
+def _weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Table, Array | None]:
     """Return the rows with a weight above 0, those of whole weights as often as their weight says, and other weights.
 
     A weight of 2 equals the row twice, and 0 its absence, in everything that follows.
@@ -230,9 +277,11 @@ def _weighted_rows(table: Table, weight: str | None) -> tuple[Table, Array | Non
             table, weights = table.rows(np.repeat(np.arange(table.n_rows), weights.astype(np.int64))), None
         else:
             table, weights = table.rows(weights > 0), weights[weights > 0]
-    if table.n_rows < 2:
+    if table.n_rows < min_rows:
         plural = "" if table.n_rows == 1 else "s"
-        raise DataError(f"{table.source} has {table.n_rows} usable row{plural}; at least 2 are needed to learn from.")
+        raise DataError(
+            f"{table.source} has {table.n_rows} usable row{plural}; at least {min_rows} are needed to learn from."
+        )
     return table, weights
 
 

@@ -147,6 +147,15 @@ class Model:
         arrays, n_rows = self._encoded(data)
         return predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows).numpy()
 
+    def predict_log_proba(self, data: Any) -> Array:
+        """Return the logarithms of ``predict_proba``, exact where a probability itself would be rounded to 0 or 1."""
+        from scipy.special import log_expit, log_softmax
+
+        if self.task == "regression":
+            raise ConfigError("predict_log_proba is for classification; this model predicts numbers: use predict.")
+        logits = self.predict_logits(data)
+        return np.asarray(log_expit(logits) if self.task == "multilabel" else log_softmax(logits, axis=1))
+
     def hidden_outputs(self, data: Any, layer: int = -1) -> Array:
         """Return what a hidden layer makes of each row, (n, units), after activation; the last one by default.
 

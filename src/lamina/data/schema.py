@@ -84,6 +84,7 @@ class Schema:
         *,
         task: str = "auto",
         classes: Sequence[Any] | None = None,
+        keep_numbers: bool = False,
         kind: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
         weight: str | None = None,
@@ -97,6 +98,8 @@ class Schema:
             target: the target's name, or the names of several; ``None``: what the source names.
             task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
             classes: all classes that there will be, where not all of them need be in ``table``.
+            keep_numbers: take constant and consecutive numbers for features too. So it is always where columns have no
+                names, as those of an array, since whoever made it chose them.
             kind: column -> ``number``, ``category`` or ``datetime``, overruling the inference.
             drop: columns to leave out.
             weight, group, time: columns with a role of their own; they are no features.
@@ -116,7 +119,7 @@ class Schema:
         for name in targets:
             if name in drop:
                 raise DataError(f"column {name!r} is the target and cannot be dropped.")
-        columns = column_schemas(table, roles, kind or {}, drop)
+        columns = column_schemas(table, roles, kind or {}, drop, keep_numbers or not table.named)
         schema = cls(columns, Target.infer(table, targets, task, classes), table.named)
         if not schema.features:
             reasons = "; ".join(schema.notes()) or "there is no other column than the target"
@@ -201,7 +204,11 @@ def _width(column: Column) -> int:
 
 
 def column_schemas(
-    table: Table, roles: Mapping[str, Role], kind: Mapping[str, str], drop: Sequence[str]
+    table: Table,
+    roles: Mapping[str, Role],
+    kind: Mapping[str, str],
+    drop: Sequence[str],
+    keep_numbers: bool = False,
 ) -> tuple[ColumnSchema, ...]:
     """Return kind and role of every column of ``table``; those without a role are features or left out.
 
@@ -217,7 +224,7 @@ def column_schemas(
         elif name in roles:
             columns.append(ColumnSchema(name, _plain_kind(column), roles[name]))
         else:
-            columns.append(_feature(name, column, kind.get(name)))
+            columns.append(_feature(name, column, kind.get(name), keep_numbers))
     return tuple(columns)
 
 
@@ -226,12 +233,14 @@ def _plain_kind(column: Column) -> Kind:
     return by_type.get(column.type, "category")
 
 
-def _feature(name: str, column: Column, forced: str | None) -> ColumnSchema:
+def _feature(name: str, column: Column, forced: str | None, keep_numbers: bool) -> ColumnSchema:
     if forced is not None:
         date_format = column.date_format if forced == "datetime" else ""
         return ColumnSchema(name, forced, "feature", "as told", date_format=date_format)  # type: ignore[arg-type]
     if column.type in ("image", "sparse"):
         return ColumnSchema(name, _plain_kind(column), "feature", shape=column.values.shape[1:])
+    if column.type == "number" and keep_numbers:
+        return ColumnSchema(name, "number", "feature")
     missing = column.is_missing()
     if missing.all():
         return ColumnSchema(name, "constant", "left out", "every value is missing")

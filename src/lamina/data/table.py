@@ -147,6 +147,10 @@ class Table:
             raise DataError(f"{self.source} has a column {name!r} already; rename one of the two.")
         return replace(self, columns={**self.columns, name: column})
 
+    def without(self, name: str) -> "Table":
+        """Return the table without the column ``name``."""
+        return replace(self, columns={key: column for key, column in self.columns.items() if key != name})
+
     def with_target(self, name: str, column: Column) -> "Table":
         """Return the table with one more column, which is the target; errors as in ``with_column``."""
         return replace(self.with_column(name, column), targets=(*self.targets, name))

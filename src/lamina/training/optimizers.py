@@ -100,11 +100,11 @@ def _sgd(
 def _lbfgs(groups: Groups, learning_rate: float, *, tol: float, **_: object) -> torch.optim.Optimizer:
     # torch's takes one group and no decay: the penalty is in the loss, see ``make_full_batch_step``.
     parameters = [parameter for group in groups for parameter in group["params"]]  # type: ignore[attr-defined]
-    # One iteration a step, so that each is an epoch; max_eval, from which torch takes the length of a line search, would
-    # be 1 by default then, and the search would give up at once.
+    # One iteration a step, so that each is an epoch. torch limits a line search by max_eval, whose default would be 1
+    # then: the search would give up at once.
     return torch.optim.LBFGS(
-        parameters, lr=learning_rate, max_iter=1, max_eval=_LINE_SEARCH_EVALUATIONS, history_size=10, line_search_fn="strong_wolfe",
-        tolerance_grad=tol, tolerance_change=1e-12,
+        parameters, lr=learning_rate, max_iter=1, max_eval=_LINE_SEARCH_EVALUATIONS, history_size=10,
+        line_search_fn="strong_wolfe", tolerance_grad=tol, tolerance_change=1e-12,
     )  # fmt: skip
 
 
