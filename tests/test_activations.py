@@ -180,6 +180,8 @@ def test_the_derivative_of_your_own_is_used_and_its_gain_computed(registered):
 def test_a_name_that_is_taken_and_a_function_that_is_none_are_refused(registered):
     with pytest.raises(ConfigError, match="'relu' is registered already"):
         registered("relu", torch.relu)
+    with pytest.raises(ConfigError, match="'logistic' is registered already"):
+        registered("logistic", torch.sigmoid)  # what others call our sigmoid
     with pytest.raises(ConfigError, match="'log' must give a finite number for every number"):
         registered("log", torch.log)
     assert "log" not in ACTIVATIONS

@@ -1,5 +1,6 @@
 """Options: defaults, types, bounds and names of every field, and the same value from text and from Python."""
 
+import re
 import tomllib
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -9,9 +10,12 @@ import pytest
 
 from lamina.activations import ACTIVATIONS
 from lamina.config import Config, default, options, read_toml, to_toml
+from lamina.data.target_scaling import TRANSFORMS
 from lamina.errors import ConfigError
 from lamina.initializers import INITIALIZERS
 from lamina.losses import LOSSES
+from lamina.metrics import METRICS
+from lamina.network.layers import NORMALIZATIONS
 from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.schedules import SCHEDULES
 
@@ -22,7 +26,7 @@ CHOICES = [name for name, option in options().items() if option.parse == "choice
 NULLABLE = [name for name in options() if default(name) is None]
 REGISTRIES = {
     "activation": ACTIVATIONS, "initial_weights": INITIALIZERS, "loss": LOSSES, "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
+    "schedule": SCHEDULES, "normalization": NORMALIZATIONS, "watch": METRICS, "target_transform": TRANSFORMS,
 }  # fmt: skip
 
 # name: (as text, as Python, what the field then holds)
@@ -35,10 +39,21 @@ FORMS = {
     "time": ("t", "t", "t"),
     "validation": ("0.25", 0.25, 0.25),
     "test": ("held.csv", Path("held.csv"), "held.csv"),
+    "positive_class": ("1", 1, "1"),
+    "threshold": ("1", 1, 1.0),
+    "target_transform": ("log1p", "log1p", "log1p"),
     "hidden_units": ("256,128", [256, 128], (256, 128)),
     "activation": ("relu, tanh", ["relu", "tanh"], ("relu", "tanh")),
     "activation_parameters": ("unit", "unit", "unit"),
     "dropout": ("0.5", 0.5, 0.5),
+    "normalization": ("layer", "layer", "layer"),
+    "quantile": ("0.9", np.float64(0.9), 0.9),
+    "label_smoothing": ("0", 0, 0.0),
+    "schedule": ("inverse_scaling", "invscaling", "inverse_scaling"),
+    "nesterov": ("no", False, False),
+    "shuffle": ("False", False, False),
+    "watch": ("roc_auc", "roc_auc", "roc_auc"),
+    "max_fun": ("15", 15.0, 15),
     "class_weight": ("a=b=3,no=.5", {"a=b": 3, "no": 0.5}, {"a=b": 3.0, "no": 0.5}),
     "early_stopping": ("no", False, False),
     "seed": ("12", np.int64(12), 12),
@@ -52,7 +67,8 @@ FORMS = {
 def test_every_field_has_help_and_a_group_and_its_default_passes_its_own_check():
     assert set(options()) == {field.name for field in fields(Config)}
     for name, option in options().items():
-        assert option.help.endswith(".")
+        # A default that is chosen later stands behind the sentence, as the command line writes other defaults.
+        assert re.fullmatch(r"[A-Z`][^\n]*\.(  \[default: [^\]]+\])?", option.help)
         assert option.group in ("Data", "Network", "Training", "Run")
         assert getattr(Config.of(**{name: default(name)}), name) == default(name)
     assert Config.of() == Config()
@@ -148,6 +164,35 @@ def test_registry_names_are_suggested(name):
     assert options()[name].registry
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("activation", "logistic", "sigmoid"), ("activation", "relu,logistic", ("relu", "sigmoid")),
+        ("activation", ("logistic", "tanh"), ("sigmoid", "tanh")), ("schedule", "invscaling", "inverse_scaling"),
+    ],
+)  # fmt: skip
+def test_names_of_other_libraries_become_our_own(name, value, expected):
+    assert getattr(Config.of(**{name: value}), name) == expected
+
+
+def test_a_choice_names_the_words_beside_the_registry_too():
+    with pytest.raises(
+        ConfigError, match=r"^unknown normalization 'bach'\. Did you mean 'batch'\? Known: batch, layer\. "
+    ):
+        Config.of(normalization="bach")
+    with pytest.raises(ConfigError, match=r"normalization also takes auto, none\.$"):
+        Config.of(normalization="bach")
+    assert Config.of(normalization="none", watch="loss", loss="auto") == Config.of(normalization="none")
+
+
+def test_a_class_is_named_by_text_or_a_number():
+    for value, expected in (("yes", "yes"), (1, "1"), (True, "True"), (0.5, "0.5")):
+        assert Config.of(positive_class=value).positive_class == expected
+    for value in (["yes"], ("yes",), {"yes": 1}, {"yes"}):
+        with pytest.raises(ConfigError, match=r"^positive_class = .* is not a text or a number"):
+            Config.of(positive_class=value)
+
+
 def test_an_unknown_option_is_answered_with_the_closest():
     with pytest.raises(
         ConfigError, match=r"unknown option 'hiden_units'. Did you mean 'hidden_units'\?.*--print-config"
@@ -188,11 +233,12 @@ def test_one_activation_for_each_hidden_layer():
         Config.of(activation=("relu", "tanh"), hidden_units=(8, 4, 2))
 
 
+@pytest.mark.parametrize("name", ["early_stopping", "shuffle", "nesterov"])
 @pytest.mark.parametrize("value", ["maybe", "", 2, None, []])
-def test_early_stopping_is_true_or_false(value):
-    with pytest.raises(ConfigError, match=r"^early_stopping (= .* is not true or false|cannot be None)"):
-        Config.of(early_stopping=value)
-    assert [Config.of(early_stopping=text).early_stopping for text in ("yes", "False", 1, "0")] == [
+def test_a_switch_is_true_or_false(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} (= .* is not true or false|cannot be None)"):
+        Config.of(**{name: value})
+    assert [getattr(Config.of(**{name: text}), name) for text in ("yes", "False", 1, "0")] == [
         True,
         False,
         True,

@@ -44,7 +44,7 @@ FLOORS = [
         "training.recipe",
     ],
     ["baselines"],
-    ["model_file", "model_upgrades", "model", "run", "fitting"],
+    ["model_file", "model_upgrades", "model", "run", "fitting", "cross_validation", "checkpointing"],
     ["analysis.plots"],
     [
         "estimator_parts",

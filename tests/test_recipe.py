@@ -4,6 +4,8 @@ import pytest
 
 from lamina.config import Config
 from lamina.errors import ConfigError
+from lamina.losses import LOSSES
+from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.recipe import resolve, validation_fraction
 
 
@@ -16,6 +18,10 @@ def resolved(**changes) -> Config:
 
 def test_no_holdout_below_a_hundred_rows():
     assert [validation_fraction(n) for n in (2, 99, 100, 49_999, 50_000)] == [0.0, 0.0, 0.2, 0.2, 0.1]
+
+
+def test_no_holdout_without_early_stopping():
+    assert [validation_fraction(n, early_stopping=False) for n in (99, 100, 50_000)] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(("n_rows", "batch"), [(10, 16), (824, 16), (4_000, 128), (26_000, 256), (800_000, 1024)])
@@ -39,12 +45,14 @@ def test_nothing_is_left_open_but_what_means_never():
         "time",
         "validation",
         "test",
+        "positive_class",
         "class_weight",
         "clip_norm",
         "time_limit",
         "patience",
     }
     assert config.loss == "cross_entropy"
+    assert resolved(task="multilabel").loss == "binary_cross_entropy"
     assert resolved(task="regression").loss == "squared_error"
 
 
@@ -54,6 +62,16 @@ def test_the_user_is_never_overruled():
     assert {name: getattr(config, name) for name in told} == told
     assert (config.normalization, config.weight_decay) == ("none", 0.0)
     assert resolved(early_stopping=False).patience is None
+    told = {
+        "dropout": 0.0,
+        "weight_decay": 0.0,
+        "learning_rate": 0.5,
+        "epochs": 7,
+        "tol": 0.0,
+        "normalization": "layer",
+    }
+    config = resolved(optimizer="lbfgs", **told)
+    assert {name: getattr(config, name) for name in told} == told
 
 
 def test_tolerance_is_for_classes():
@@ -64,7 +82,119 @@ def test_images_get_batch_norm_and_tables_decay():
     chosen = [(c.normalization, c.dropout, c.weight_decay) for c in (resolved(has_images=True), resolved())]
     assert chosen == [("batch", 0.25, 0.01), ("none", 0.2, 0.3)]
     assert resolved(hidden_units=()).weight_decay == 0.01
-    assert resolved(optimizer="sgd").weight_decay == 1e-5
+    assert [resolved(optimizer=name).weight_decay for name in ("sgd", "adam", "lbfgs")] == [1e-4, 1e-4, 1.0]
+
+
+def test_line_searches_get_no_dropout_no_schedule_and_steps_enough():
+    for facts in ({}, {"has_images": True}, {"task": "regression"}, {"n_rows": 1_000_000}):
+        config = resolved(optimizer="lbfgs", **facts)
+        chosen = (config.dropout, config.normalization, config.schedule, config.epochs, config.tol)
+        assert chosen == (0.0, "none", "constant", 200, 1e-4)
+        assert (config.weight_decay, config.learning_rate, config.max_fun) == (1.0, 1.0, 15_000)
+
+
+def test_each_optimizer_has_its_rate_and_its_memory():
+    chosen = {name: resolved(optimizer=name) for name in OPTIMIZERS.names()}
+    assert all(config.learning_rate == OPTIMIZERS[name].learning_rate for name, config in chosen.items())
+    assert (chosen["adamw"].learning_rate, chosen["lbfgs"].learning_rate) == (2e-3, 1.0)
+    assert (chosen["adamw"].beta_2, chosen["adam"].beta_2) == (0.95, 0.999)
+    assert resolved(beta_2=0.0).beta_2 == 0.0
+    assert resolved(optimizer="adam", beta_2=0.9).beta_2 == 0.9
+
+
+def test_patience_is_a_quarter_of_the_epochs_and_waits_for_somebody_to_watch():
+    assert [resolved(epochs=epochs).patience for epochs in (1, 32, 33, 100)] == [8, 8, 9, 25]
+    assert resolved(optimizer="lbfgs").patience == 50
+    assert resolved(patience=3).patience == resolved(patience=3, has_validation=False).patience == 3
+    assert resolved(patience=3, early_stopping=False).patience == 3
+    nobody = ({"early_stopping": False}, {"has_validation": False})
+    assert [resolved(**facts).patience for facts in nobody] == [None, None]
+    assert [resolved(**facts, schedule="adaptive").patience for facts in nobody] == [10, 10]
+    assert resolved(schedule="adaptive", epochs=100).patience == 25
+    assert resolved(schedule="adaptive", patience=2, early_stopping=False).patience == 2
+
+
+def test_the_losses_of_a_task_are_admitted():
+    for loss in LOSSES:
+        assert resolved(loss=loss.name, task=loss.task).loss == loss.name
+        for task in {"classification", "multilabel", "regression"} - {loss.task}:
+            with pytest.raises(
+                ConfigError, match=f"^the loss '{loss.name}' is for {loss.task}, but the task is {task}; leave it out.$"
+            ):
+                resolved(loss=loss.name, task=task)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"task": "regression", "class_weight": "balanced"},
+            "class_weight is for one target of classes, which this is not; leave it out.",
+        ),
+        (
+            {"task": "multilabel", "class_weight": {"a": 2.0}},
+            "class_weight is for one target of classes, which this is not; leave it out.",
+        ),
+        (
+            {"task": "regression", "label_smoothing": 0.1},
+            "label_smoothing is for classes, but the target is a number; leave it out.",
+        ),
+        (
+            {"task": "regression", "loss": "poisson", "target_transform": "log1p"},
+            "the loss 'poisson' is for counts as they are; leave target_transform out, or the loss.",
+        ),
+        (
+            {"task": "classification", "target_transform": "log"},
+            "target_transform is for numbers, but the target is classes; leave it out.",
+        ),
+        (
+            {"task": "multilabel", "target_transform": "quantile"},
+            "target_transform is for numbers, but the target is classes; leave it out.",
+        ),
+        (
+            {"task": "regression", "watch": "f1"},
+            "the metric 'f1' is not for regression; watch loss, or one of rmse, mae, r2.",
+        ),
+        (
+            {"task": "multilabel", "watch": "recall"},
+            "the metric 'recall' is not for multilabel; watch loss, or one of accuracy, log_loss, roc_auc.",
+        ),
+        (
+            {"task": "classification", "watch": "mae"},
+            "the metric 'mae' is not for classification; watch loss, or one of accuracy, log_loss, roc_auc, precision, "
+            "recall, f1.",
+        ),
+        (
+            {"optimizer": "lbfgs", "dropout": 0.1},
+            "dropout makes the loss random, and the line search of lbfgs cannot follow it; use dropout 0.",
+        ),
+        (
+            {"optimizer": "lbfgs", "clip_norm": 1.0},
+            "clip_norm has no meaning for lbfgs, which searches for the length of a step; leave it out.",
+        ),
+    ],
+)
+def test_options_that_contradict_one_another_are_refused(options, text):
+    with pytest.raises(ConfigError) as caught:
+        resolved(**options)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_weight": "balanced", "label_smoothing": 0.1, "watch": "f1"},
+        {"task": "multilabel", "label_smoothing": 0.1, "watch": "roc_auc"},
+        {"task": "regression", "loss": "poisson", "watch": "mae"},
+        {"task": "regression", "loss": "quantile", "target_transform": "log", "quantile": 0.9},
+        {"optimizer": "lbfgs", "dropout": 0.0},
+        {"optimizer": "sgd", "dropout": 0.5, "clip_norm": 1.0},
+    ],
+)
+def test_options_that_go_together_are_kept(options):
+    config = resolved(**options)
+    kept = {name: getattr(config, name) for name in options}
+    assert kept == options
 
 
 def test_wide_tables_are_standardised_and_large_ones_cut_finer():

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema
@@ -308,6 +309,69 @@ def test_images_of_another_size_are_refused():
     )
     other = table("new.csv", image=numbers([1.0]))
     assert refused(schema, other) == "new.csv, column 'image': expected images (8, 8), got number."
+
+
+def test_several_targets():
+    columns = {name: numbers(RNG.normal(size=N)) for name in ("a", "p", "q")}
+    schema = Schema.infer(table(**columns), ["q", "p"])
+    assert {column.name: column.role for column in schema.columns} == {"a": "feature", "p": "target", "q": "target"}
+    assert (schema.target.names, schema.target.task) == (("q", "p"), "regression")
+    assert Schema.from_json(json.loads(json.dumps(schema.as_json()))) == schema
+    with pytest.raises(DataError, match="column 'p' cannot be both the target and the group"):
+        Schema.infer(table(**columns), ["q", "p"], group="p")
+    with pytest.raises(DataError, match="column 'p' is the target and cannot be dropped"):
+        Schema.infer(table(**columns), ["q", "p"], drop=["p"])
+    with pytest.raises(DataError, match=r"train\.csv has no column 'r'"):
+        Schema.infer(table(**columns), ["q", "r"])
+
+
+def test_several_targets_that_the_data_calls_otherwise_are_no_features():
+    x, y = RNG.normal(size=(N, 2)), RNG.normal(size=(N, 2))
+    schema = Schema.infer(read_table((x, y)))
+    assert (schema.target.names, [column.name for column in schema.features]) == (("y0", "y1"), ["x0", "x1"])
+    named = Table({"a": numbers([1]), "p": numbers([5]), "b": numbers([2]), "q": numbers([6])}, 1, targets=("p", "q"))
+    checked, _ = schema.check(named)
+    assert [checked[name].values[0] for name in checked.columns] == [1, 2]
+
+
+def test_a_sparse_block_is_one_feature():
+    block = sparse.random_array((N, 5), density=0.5, rng=RNG)
+    schema = Schema.infer(read_table((block, np.arange(N) % 2)))
+    (feature,) = schema.features
+    assert (feature.name, feature.kind, feature.shape, schema.named) == ("x", "sparse", (5,), False)
+    assert Schema.from_json(json.loads(json.dumps(schema.as_json()))) == schema
+    checked, notes = schema.check(read_table(block))
+    assert (notes, (checked["x"].values != block).nnz) == ([], 0)
+
+
+def test_sparse_and_dense_rows_fit_models_of_either():
+    block = sparse.random_array((N, 5), density=0.5, rng=RNG).tocsr()
+    y = np.arange(N) % 2
+    on_sparse, on_dense = (Schema.infer(read_table((x, y))) for x in (block, block.toarray()))
+    from_dense = on_sparse.check(read_table(block.toarray()))[0]["x"]
+    assert (from_dense.type, (from_dense.values != block).nnz) == ("sparse", 0)
+    from_sparse, _ = on_dense.check(read_table(block))
+    assert list(from_sparse.columns) == ["x0", "x1", "x2", "x3", "x4"]
+    np.testing.assert_array_equal([c.values for c in from_sparse.columns.values()], block.toarray().T)
+
+
+def test_sparse_rows_of_another_width_are_refused():
+    block = sparse.random_array((N, 5), density=0.5, rng=RNG).tocsr()
+    y = np.arange(N) % 2
+    on_sparse, on_dense = (Schema.infer(read_table((x, y))) for x in (block, block.toarray()))
+    assert refused(on_sparse, read_table(block[:, :4])) == "X, column 'x': expected sparse rows (5,), got (4,)."
+    assert refused(on_sparse, read_table(block.toarray()[:, :4])) == "X, column 'x': expected sparse rows (5,), got (4,)."
+    assert refused(on_dense, read_table(block[:, :4])) == "X has 4 columns, but the model was trained on 5."
+    images = read_table(np.zeros((2, 2, 2)))
+    assert refused(on_sparse, images) == "X, column 'x': expected sparse rows (5,), got image."
+
+
+@pytest.mark.xfail(strict=True, reason="_as_trained() makes NaN and infinity part of the block; predictions are NaN")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_dense_rows_for_a_sparse_block_have_no_missing_or_infinite_values(value):
+    block = sparse.random_array((N, 5), density=0.5, rng=RNG)
+    schema = Schema.infer(read_table((block, np.arange(N) % 2)))
+    refused(schema, read_table(np.array([[0, 0, value, 0, 0]])), DataError)
 
 
 def test_arrays_are_matched_by_position():

@@ -53,6 +53,33 @@ def test_each_stretch_of_a_regression_target_gives_its_share(fraction, seed):
         assert abs(np.isin(quarter, held).sum() - 50 * fraction) <= 1
 
 
+@given(fraction=st.floats(0.1, 0.7), seed=seeds)
+def test_one_number_in_a_column_of_its_own_gives_the_same_share(fraction, seed):
+    y = rng(seed).normal(size=60)
+    parts = [holdout(fraction, each, rng(seed), is_class=False) for each in (y, y[:, None])]
+    for one, other in zip(*parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@given(n=st.integers(1, 60), fraction=fractions, seed=seeds)
+def test_several_targets_are_held_out_without_regard_to_any_of_them(n, fraction, seed):
+    y = rng(seed).normal(size=(n, 2))
+    kept, held = holdout(fraction, y, rng(seed), is_class=False)
+    assert_parts_of(n, kept, held)
+    assert abs(len(held) - n * fraction) < 1
+    for other in (y[::-1], y[:, ::-1], np.zeros((n, 3))):
+        assert holdout(fraction, other, rng(seed), is_class=False)[1].tolist() == held.tolist()
+
+
+def test_several_targets_with_groups_and_times():
+    y = np.zeros((6, 2))
+    time = holdout(0.3, y, rng(), is_class=False, time=numbers([5, 1, 4, 2, 3, 0]))
+    assert [part.tolist() for part in time] == [[1, 3, 4, 5], [0, 2]]
+    kept, held = holdout(0.3, y, rng(), is_class=False, group=text_column(list("aabbcc")))
+    assert held.tolist() in ([0, 1], [2, 3], [4, 5])
+    assert_parts_of(6, kept, held)
+
+
 def test_the_number_of_held_out_rows():
     assert len(holdout(0.25, np.zeros(100), rng(), is_class=False)[1]) == 25
     assert len(holdout(0.2, np.repeat([0, 1], 50), rng(), is_class=True)[1]) == 20

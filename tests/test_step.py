@@ -69,6 +69,11 @@ def test_one_step_of_sgd_by_hand():
         np.testing.assert_allclose(after[name], before - LEARNING_RATE * gradient, rtol=1e-13, atol=1e-15)
 
 
+def made(name: str, groups, learning_rate: float, **changes) -> torch.optim.Optimizer:
+    usual = {"momentum": 0.9, "nesterov": True, "betas": (0.9, 0.999), "epsilon": 1e-8, "tol": 1e-4}
+    return OPTIMIZERS[name].make(groups, learning_rate, **{**usual, **changes})
+
+
 def run_step(network: MLP, optimizer: torch.optim.Optimizer, clip_norm: float | None = None) -> None:
     x = torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.3, 1.0, -1.0, 2.0]], dtype=torch.float64)
     make_step(network, LOSSES["cross_entropy"], optimizer, clip_norm)({"numbers": x}, torch.tensor([2, 0]), None)
@@ -91,7 +96,7 @@ def test_adamw_moves_each_weight_as_its_formula_says():
     # After one step m / sqrt(v) of Adam is the sign of the gradient; the decay takes learning_rate * weight_decay off.
     network, reference = network_4_5_3(), network_4_5_3()
     rate, decay = 0.01, 0.1
-    run_step(network, OPTIMIZERS["adamw"].make(parameter_groups(network, decay), rate, 0.0))
+    run_step(network, made("adamw", parameter_groups(network, decay), rate))
     inputs = {"numbers": torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.3, 1.0, -1.0, 2.0]], dtype=torch.float64)}
     LOSSES["cross_entropy"].per_row(reference(inputs), torch.tensor([2, 0])).mean().backward()
     for new, old in zip(network.parameters(), reference.parameters(), strict=True):
@@ -102,15 +107,16 @@ def test_adamw_moves_each_weight_as_its_formula_says():
 
 def test_sgd_with_nesterov_momentum_by_hand():
     weight = torch.nn.Parameter(torch.tensor([[1.0]]))
-    optimizer = OPTIMIZERS["sgd"].make([{"params": [weight], "weight_decay": 0.0}], 0.1, 0.5)
+    optimizer = made("sgd", [{"params": [weight], "weight_decay": 0.0}], 0.1, momentum=0.5)
     for gradient, expected in ((2.0, 1.0 - 0.1 * (2.0 + 0.5 * 2.0)), (1.0, 0.7 - 0.1 * (1.0 + 0.5 * 2.0))):
         weight.grad = torch.tensor([[gradient]])
         optimizer.step()
         assert weight.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_only_matrices_decay():
-    network = network_4_5_3(activation="prelu", normalization="batch")
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_only_matrices_decay(normalization):
+    network = network_4_5_3(activation="prelu", normalization=normalization)
     groups = parameter_groups(network, 0.3)
     assert [group["weight_decay"] for group in groups] == [0.3, 0.0]
     assert {tuple(p.shape) for p in groups[0]["params"]} == {(4, 5), (5, 3)}

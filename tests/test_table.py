@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from lamina.data.table import Column, Table, number_text, text_column
 from lamina.errors import DataError
@@ -65,11 +66,12 @@ def test_dates_as_text_are_iso_8601():
     assert cells(column.as_text()) == cells(column)
 
 
-def test_text_and_booleans_as_text_are_themselves_and_images_are_refused():
+def test_text_and_booleans_as_text_are_themselves_and_images_and_sparse_blocks_are_refused():
     column = text_column(["x"])
     assert column.as_text() is column
-    with pytest.raises(DataError, match="a column of type image cannot be read as text\\."):
-        Column("image", np.zeros((1, 2, 2))).as_text()
+    for blocks in (Column("image", np.zeros((1, 2, 2))), Column("sparse", sparse.csr_array(np.eye(2)))):
+        with pytest.raises(DataError, match=rf"a column of type {blocks.type} cannot be read as text\."):
+            blocks.as_text()
 
 
 def test_rows_by_position_and_by_mask():
@@ -92,11 +94,28 @@ def test_rows_with_a_value_in_a_column():
     assert table.rows_with(["a"]) == (table, 0)
 
 
-def test_with_column_and_with_target():
+def test_rows_with_a_value_in_each_of_several_columns():
+    columns = {"a": Column("number", np.array([1.0, NAN, 3.0, NAN])), "b": text_column([None, None, "y", "z"])}
+    table, n_missing = Table(columns, 4).rows_with(["a", "b"])
+    assert (n_missing, cells(table["a"]), cells(table["b"])) == (3, ["3"], ["y"])
+    assert Table(columns, 4).rows_with(["b"])[1] == 2
+
+
+def test_rows_of_a_sparse_block_by_position_and_by_mask():
+    block = np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+    table = Table({"x": Column("sparse", sparse.csr_array(block))}, 3)
+    assert table["x"].is_missing().tolist() == [False, False, False]
+    for index in (np.array([2, 0, 0]), np.array([True, False, True])):
+        np.testing.assert_array_equal(table.rows(index)["x"].values.toarray(), block[index])
+
+
+def test_with_column_with_target_and_without():
     table = small_table().with_column("c", Column("number", np.arange(3)))
     assert (list(table.columns), table.targets, table.source) == (["a", "b", "c"], (), "small.csv")
     table = table.with_target("d", Column("number", np.arange(3)))
     assert (list(table.columns), table.targets) == (["a", "b", "c", "d"], ("d",))
+    assert table.with_target("e", Column("number", np.arange(3))).targets == ("d", "e")
+    assert list(table.without("b").columns) == ["a", "c", "d"]
     with pytest.raises(DataError, match=re.escape("small.csv has a column 'b' already; rename one of the two.")):
         table.with_column("b", Column("number", np.arange(3)))
 

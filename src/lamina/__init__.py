@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from lamina.activations import ACTIVATIONS, register_activation
     from lamina.analysis.plots import plot_activation
     from lamina.config import Config
+    from lamina.cross_validation import cross_validate
     from lamina.data.readers import read_table
     from lamina.errors import (
         ConfigError,
@@ -39,6 +40,7 @@ _WHERE = {
     "ModelFileError": "lamina.errors",
     "SchemaError": "lamina.errors",
     "TrainingError": "lamina.errors",
+    "cross_validate": "lamina.cross_validation",
     "fit": "lamina.fitting",
     "load": "lamina.model",
     "plot_activation": "lamina.analysis.plots",
@@ -61,6 +63,7 @@ __all__ = [
     "ModelFileError",
     "SchemaError",
     "TrainingError",
+    "cross_validate",
     "fit",
     "load",
     "plot_activation",

@@ -34,7 +34,7 @@ class Config:
         "Data", choices=("auto", "classification", "multilabel", "regression"),
     )  # fmt: skip
     kind: Mapping[str, str] = _option(
-        {}, "Treat a column as a number or a category (repeatable).", "kinds", "Data", metavar="COL=KIND"
+        {}, "Treat a column as a number, a category or a datetime (repeatable).", "kinds", "Data", metavar="COL=KIND"
     )
     drop: tuple[str, ...] = _option((), "Leave a column out (repeatable).", "names", "Data", metavar="COL")
     weight: str | None = _option(None, "Column that holds the rows' weights.", "name", "Data", metavar="COL")

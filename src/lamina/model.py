@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lamina.config import Config
+from lamina.config import Config, check_value
 from lamina.data.encoder import Arrays, Encoder
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema
@@ -43,8 +43,8 @@ class Report:
         best_epoch: whose weights are kept.
         stopped: why training ended before its last epoch, or ``""``.
         environment: versions and thread count.
-        folds: where they were asked for, the cross-validated scores of the same options: ``k``, and by metric the mean
-            and its standard error in ``scores``, and the same for each of ``baselines``.
+        folds: where they were asked for, the cross-validated scores of the same options: their number ``k``, and
+            ``scores``, as ``lamina.cross_validation.cross_validate`` returns them.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -113,6 +113,16 @@ class Model:
         if self.task == "regression":
             raise ConfigError("predict_proba is for classification; this model predicts numbers: use predict.")
         return self.predict_outputs(data)
+
+    def at_threshold(self, threshold: float | str) -> "Model":
+        """Return the same model with another threshold; see ``lamina.data.target.Target``.
+
+        Raises:
+            ConfigError: the target is neither of two classes nor of labels, or the threshold is out of bounds.
+        """
+        checked = float(check_value("threshold", threshold))
+        target = replace(self.schema.target.deciding(None, checked), positive=self.schema.target.positive)
+        return replace(self, schema=replace(self.schema, target=target))
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return every metric of the task on rows with their target, weighted where training was and weights are there.

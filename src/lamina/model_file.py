@@ -2,7 +2,8 @@
 
 The weights are written first under a name that holds their SHA-256; ``model.json``, which names them and holds its own
 checksum, is replaced last. A reader sees the old model or the new one, and a byte that changed is noticed. Nothing is
-ever unpickled.
+ever unpickled. The state of an unfinished training run lies beside them in the same form, ``checkpoint.json`` and
+``checkpoint-<sha256>.safetensors``.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,30 @@ from numpy.typing import NDArray
 
 from lamina.errors import ModelFileError
 
-FORMAT = "lamina-model"
 FORMAT_VERSION = 2
-DOCUMENT = "model.json"
-_WEIGHTS = re.compile(r"weights-[0-9a-f]{64}\.safetensors")
 
 Document = dict[str, Any]
 Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A document and its weights file, ``PREFIX-<sha256>.safetensors``."""
+
+    format: str
+    document: str
+    prefix: str
+
+    def weights_name(self, digest: str) -> str:
+        return f"{self.prefix}-{digest}.safetensors"
+
+    @property
+    def weights(self) -> re.Pattern[str]:
+        return re.compile(rf"{self.prefix}-[0-9a-f]{{64}}\.safetensors")
+
+
+MODEL = _Kind("lamina-model", "model.json", "weights")
+CHECKPOINT = _Kind("lamina-checkpoint", "checkpoint.json", "checkpoint")
 
 
 def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
@@ -40,15 +59,45 @@ def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mappi
     Raises:
         ModelFileError: the folder holds something else, or the disk is full or not writable.
     """
+    return _write(Path(folder), MODEL, document, tensors)
+
+
+def write_checkpoint(folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
+    """Write the state of an unfinished training run beside the model that may be there; as ``write_folder``."""
+    return _write(Path(folder), CHECKPOINT, document, tensors)
+
+
+def read_checkpoint(folder: str | Path) -> tuple[Document, Tensors] | None:
+    """Return the state of an unfinished training run in ``folder``, or ``None`` where there is none.
+
+    Raises:
+        ModelFileError: it is damaged or of a newer format.
+    """
+    path = Path(folder)
+    return _read(path, CHECKPOINT) if (path / CHECKPOINT.document).exists() else None
+
+
+def remove_checkpoint(folder: str | Path) -> None:
+    """Remove the state of a training run that is finished, if there is one."""
+    path = Path(folder)
+    if not path.is_dir():
+        return
+    # The document first: weights that none names are no checkpoint.
+    (path / CHECKPOINT.document).unlink(missing_ok=True)
+    for file in path.iterdir():
+        if CHECKPOINT.weights.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def _write(path: Path, kind: "_Kind", document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
     from safetensors.numpy import save
 
-    path = Path(folder)
     check_writable(path)
     weights = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
-    weights_name = f"weights-{digest}.safetensors"
+    weights_name = kind.weights_name(digest)
     content = {
-        "format": FORMAT,
+        "format": kind.format,
         "format_version": FORMAT_VERSION,
         **document,
         "files": {"weights": {"name": weights_name, "sha256": digest}},
@@ -59,10 +108,10 @@ def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mappi
     try:
         path.mkdir(parents=True, exist_ok=True)
         _write_atomically(path / weights_name, weights)
-        _write_atomically(path / DOCUMENT, text.encode())
+        _write_atomically(path / kind.document, text.encode())
     except OSError as error:
         with contextlib.suppress(OSError):  # weights that no document names, and a folder that was made for nothing
-            document_file = path / DOCUMENT
+            document_file = path / kind.document
             if not document_file.exists() or weights_name not in document_file.read_text(encoding="utf-8"):
                 (path / weights_name).unlink(missing_ok=True)
             if created:
@@ -72,7 +121,7 @@ def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mappi
             "Free some space or choose another folder; a model that was there is intact."
         ) from None
     for old in path.iterdir():
-        if _WEIGHTS.fullmatch(old.name) and old.name != weights_name:
+        if kind.weights.fullmatch(old.name) and old.name != weights_name:
             with contextlib.suppress(OSError):
                 old.unlink()
     return path
@@ -87,7 +136,8 @@ def check_writable(folder: str | Path) -> None:
     path = Path(folder)
     if path.is_file():
         raise ModelFileError(f"{str(path)!r} is a file; a model is a folder, so choose another name.")
-    if path.is_dir() and any(path.iterdir()) and not (path / DOCUMENT).exists():
+    known = any((path / kind.document).exists() for kind in (MODEL, CHECKPOINT))
+    if path.is_dir() and any(path.iterdir()) and not known:
         raise ModelFileError(f"the folder {str(path)!r} holds other things than a model; choose another one.")
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
@@ -104,16 +154,20 @@ def read_folder(folder: str | Path) -> tuple[Document, Tensors]:
     path = Path(folder)
     if not path.exists():
         raise ModelFileError(f"there is no model folder {str(path)!r}; check the path.")
-    content = _read_document(path)
+    return _read(path, MODEL)
+
+
+def _read(path: Path, kind: "_Kind") -> tuple[Document, Tensors]:
+    content = _read_document(path, kind)
     try:
         weights = (path / content["files"]["weights"]["name"]).read_bytes()
     except FileNotFoundError:
         # The model may have been replaced between the two reads.
-        content = _read_document(path)
+        content = _read_document(path, kind)
         weights = _read_weights(path, content)
     digest = hashlib.sha256(weights).hexdigest()
     if digest != content["files"]["weights"]["sha256"]:
-        raise ModelFileError(f"the weights in {str(path)!r} are damaged: their SHA-256 is not that in {DOCUMENT}.")
+        raise ModelFileError(f"the weights in {str(path)!r} are damaged: their SHA-256 is not that in {kind.document}.")
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -123,17 +177,21 @@ def read_folder(folder: str | Path) -> tuple[Document, Tensors]:
         raise ModelFileError(f"the weights in {str(path)!r} are not safetensors: {error}.") from None
 
 
-def _read_document(path: Path) -> Document:
-    file = path / DOCUMENT
+def _read_document(path: Path, kind: "_Kind") -> Document:
+    file = path / kind.document
     try:
         content = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelFileError(f"{str(path)!r} is not a model folder: it has no {DOCUMENT}.") from None
+        if (path / CHECKPOINT.document).exists():
+            raise ModelFileError(
+                f"{str(path)!r} holds a training run that was not finished; finish it with `lamina train ... --resume`."
+            ) from None
+        raise ModelFileError(f"{str(path)!r} is not a model folder: it has no {kind.document}.") from None
     except (ValueError, RecursionError):
         raise ModelFileError(f"{str(file)!r} is damaged: it is not JSON. Train or copy the model again.") from None
     except OSError as error:
         raise ModelFileError(f"cannot read {str(file)!r}: {error.strerror}.") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != kind.format:
         raise ModelFileError(f"{str(file)!r} was not written by Lamina.")
     version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -152,7 +210,7 @@ def _read_document(path: Path) -> Document:
         name, digest = str(content["files"]["weights"]["name"]), content["files"]["weights"]["sha256"]
     except (KeyError, TypeError):
         raise ModelFileError(f"{str(file)!r} does not name its weights. Train or copy the model again.") from None
-    if not _WEIGHTS.fullmatch(name) or name != f"weights-{digest}.safetensors":
+    if not kind.weights.fullmatch(name) or name != kind.weights_name(digest):
         raise ModelFileError(f"{str(file)!r} names {name!r} as its weights, which is no weights file.")
     return content
 

@@ -1,5 +1,7 @@
 """A training run between its preparation and its model: encoded rows, the state, and what is measured of them."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,9 @@ from lamina.training.recipe import threads
 from lamina.training.rows import Rows
 
 Array = NDArray[Any]
+
+# Options that a run may be resumed with other values of.
+_CHANGEABLE = ("time_limit", "device", "test")
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,26 @@ class Run:
         )
         return model
 
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides how training goes on: options, columns, encoding, rows."""
+        options = {name: value for name, value in self.config.as_json().items() if name not in _CHANGEABLE}
+        parts = [options, self.schema.as_json(), self.encoder.as_json()]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        for name in ("train", "validation"):
+            if name in self.parts:
+                part = self.parts[name]
+                sparse = part.arrays.get("sparse")
+                dense = [values for key, values in part.arrays.items() if key != "sparse"]
+                for array in [
+                    *dense,
+                    *((sparse.data, sparse.indices, sparse.indptr) if sparse is not None else ()),
+                    part.y,
+                ]:
+                    digest.update(np.ascontiguousarray(array).data)
+                if part.weights is not None:
+                    digest.update(np.ascontiguousarray(part.weights).data)
+        return digest.hexdigest()
+
     def checkpoint(self) -> Checkpoint:
         """Return a copy of the training state, for ``resume``. Take it between two epochs."""
         return snapshot(self.state)
@@ -168,6 +193,7 @@ class Run:
         """
         try:
             restore(self.state, checkpoint)
+            self.seconds["fit"] = self.seconds.get("fit", 0.0) + self.state.seconds
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise ModelFileError(f"the checkpoint is of another network or optimizer: {error}.") from None
 

@@ -19,10 +19,19 @@ _REQUIREMENT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 @click.option(
     "--require", multiple=True, metavar="'METRIC<=VALUE'", help="Exit with 4 where this is missed (repeatable)."
 )
+@click.option("--threshold", metavar="X", help="Probability from which on the positive class is predicted.")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
-def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | None, as_json: bool, quiet: bool) -> int:
+def evaluate(
+    model: str,
+    data: str,
+    require: tuple[str, ...],
+    threshold: str | None,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Score the model folder MODEL on DATA, which holds the target.
 
     A built-in set with an official test part, fashion-mnist, is scored on that part.
@@ -34,6 +43,8 @@ def evaluate(model: str, data: str, require: tuple[str, ...], data_dir: str | No
     from lamina.model import Model
 
     loaded = Model.load(model)
+    if threshold is not None:
+        loaded = loaded.at_threshold(threshold)
     official = test_part(data)
     if official is not None:
         data = official

@@ -10,17 +10,20 @@ from lamina.cli.present import Talk, columns, print_json
 
 @click.command("inspect")
 @click.argument("data")
-@click.option("--target", metavar="COL", help="The column to predict.")
+@click.option("--target", multiple=True, metavar="COL", help="The column to predict (repeatable).")
 @click.option(
-    "--kind", multiple=True, metavar="COL=KIND", help="Treat a column as a number or a category (repeatable)."
+    "--kind",
+    multiple=True,
+    metavar="COL=KIND",
+    help="Treat a column as a number, a category or a datetime (repeatable).",
 )
 @click.option("--drop", multiple=True, metavar="COL", help="Leave a column out (repeatable).")
-@click.option("--task", default="auto", metavar="auto|classification|regression", help="What the target is.")
+@click.option("--task", default="auto", metavar="auto|classification|multilabel|regression", help="What the target is.")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect_data(
     data: str,
-    target: str | None,
+    target: tuple[str, ...],
     kind: tuple[str, ...],
     drop: tuple[str, ...],
     task: str,

@@ -25,7 +25,8 @@ _CHUNK_ROWS = 50_000
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--proba", is_flag=True, help="Add the probability of each class, in columns p_CLASS.")
+@click.option("--proba", is_flag=True, help="Add the probability of each class or label, in columns p_NAME.")
+@click.option("--threshold", metavar="X", help="Probability from which on the positive class is predicted.")
 @click.option("--keep", multiple=True, metavar="COL", help="Copy a column of DATA to the output (repeatable).")
 @click.option("-o", "--out", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
@@ -35,6 +36,7 @@ def predict(
     model: str,
     data: str,
     proba: bool,
+    threshold: str | None,
     keep: tuple[str, ...],
     out: str | None,
     data_dir: str | None,
@@ -51,16 +53,18 @@ def predict(
     from lamina.model import Model
 
     loaded = Model.load(model)
-    if proba and loaded.task != "classification":
+    if threshold is not None:
+        loaded = loaded.at_threshold(threshold)
+    if proba and loaded.task == "regression":
         raise ConfigError("--proba is for classification; this model predicts numbers.")
     keep = tuple(dict.fromkeys(keep))
     text_columns = loaded.schema.category_names | set(keep)
     tables = read_tables(data, chunk_rows=_CHUNK_ROWS, text_columns=text_columns, data_dir=data_dir)
     with _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
-        name = loaded.schema.target.name
-        header = [*keep, f"predicted_{name}" if name in keep else name]
-        header += [f"p_{label}" for label in loaded.classes.tolist()] if proba else []
+        target = loaded.schema.target
+        header = [*keep, *(f"predicted_{name}" if name in keep else name for name in target.names)]
+        header += [f"p_{label}" for label in target.classes or target.names] if proba else []
         for number, table in enumerate(tables):
             rows = _rows(loaded, table, keep, proba)
             if as_json:
@@ -79,10 +83,10 @@ def _rows(model: "Model", table: "Table", keep: tuple[str, ...], proba: bool) ->
     """Return the rows to write; whatever is wrong with the data is raised here, before the first one is written."""
     kept = [table[name] for name in keep]
     outputs = model.predict_outputs(table)
-    predictions = model.schema.target.decode(outputs).tolist()
+    predictions = model.schema.target.decode(outputs)
     return (
-        [*(column.cell(i) for column in kept), prediction, *(outputs[i].tolist() if proba else [])]
-        for i, prediction in enumerate(predictions)
+        [*(column.cell(i) for column in kept), *prediction, *(outputs[i].tolist() if proba else [])]
+        for i, prediction in enumerate(predictions.reshape(len(outputs), -1).tolist())
     )
 
 

@@ -13,6 +13,9 @@ from lamina.errors import LaminaWarning
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from lamina.data.target import Target
+    from lamina.model import Report
+
 
 class Talk:
     """What is said beside the results: notes on stderr unless quiet, progress on a terminal only."""
@@ -76,8 +79,32 @@ def columns(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Se
     return "\n".join(lines)
 
 
-def score_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+def decision(target: "Target") -> str:
+    """Return how a class, or a label, is decided on, to be put behind its name; empty for numbers and many classes."""
+    if target.positive is not None:
+        return f"; {target.classes[target.positive]!r} is predicted from probability {target.threshold:g} on"
+    return f"; a label is predicted from probability {target.threshold:g} on" if target.task == "multilabel" else ""
+
+
+def fold_rows(report: "Report") -> dict[str, dict[str, str]]:
+    """Return the cross-validated scores as rows of a score table."""
+    if not report.folds:
+        return {}
+    k = report.folds["k"]
+    return {
+        f"{name}, {k} folds": {
+            metric: f"{value['mean']:.4f} ± {value['standard_error']:.4f}" for metric, value in metrics.items()
+        }
+        for name, metrics in report.folds["scores"].items()
+    }
+
+
+def score_table(rows: Mapping[str, Mapping[str, float | str]]) -> str:
     """Return scores as a table: a row for each of ``rows``, a column for each metric."""
     names = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
-    body = [[label, *(f"{scores[n]:.4f}" if n in scores else "" for n in names)] for label, scores in rows.items()]
+    body = [[label, *(_shown(scores.get(name, "")) for name in names)] for label, scores in rows.items()]
     return columns(body, ["", *names], right=range(1, len(names) + 1))
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4f}"

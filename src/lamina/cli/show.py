@@ -1,10 +1,11 @@
 """``lamina show``: what is in a model folder."""
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from lamina.cli.present import columns, print_json, score_table
+from lamina.cli.present import columns, decision, fold_rows, print_json, score_table
 
 
 @click.command()
@@ -21,7 +22,7 @@ def show(model: str, as_json: bool) -> int:
         layers = [asdict(row) for row in loaded.network.summary()]
         print_json(
             {
-                "target": target.as_json(),
+                "target": {"name": target.name, **target.as_json()},
                 "layers": layers,
                 "n_layers": loaded.network.n_layers,
                 "n_parameters": sum(layer["n_parameters"] for layer in layers),
@@ -32,10 +33,13 @@ def show(model: str, as_json: bool) -> int:
         )
         return 0
     classes = f" of {len(target.classes)} classes" if target.classes else ""
-    click.echo(f"{target.task} of {target.name!r}{classes}\n")
+    click.echo(f"{target.task} of {target.name!r}{classes}{decision(target)}\n")
     click.echo(loaded.summary() + "\n")
-    rows = {f"MLP, {name} ({report.rows[name]:,} rows)": scores for name, scores in report.scores.items()}
+    rows: dict[str, Any] = {
+        f"MLP, {name} ({report.rows[name]:,} rows)": scores for name, scores in report.scores.items()
+    }
     rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
+    rows = {**fold_rows(report), **rows}
     if rows:
         click.echo(score_table(rows) + "\n")
     body = [(column.name, column.kind, column.role, column.reason) for column in loaded.schema.columns]

@@ -1,7 +1,8 @@
 """``lamina train``: data in, model folder out."""
 
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import click
 
 from lamina.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from lamina.cli.options import GroupedCommand, collected, config_flags
-from lamina.cli.present import Talk, print_json, score_table
+from lamina.cli.present import Talk, decision, fold_rows, print_json, score_table
 
 if TYPE_CHECKING:
+    from lamina.checkpointing import Checkpointing
     from lamina.model import Model
     from lamina.run import Run
 
@@ -20,18 +22,24 @@ _MAX_NOTES = 12
 
 @click.command(cls=GroupedCommand)
 @click.argument("data", required=False)
-@click.option("--target", metavar="COL", help="The column to predict; not needed for a built-in set.")
+@click.option(
+    "--target", multiple=True, metavar="COL", help="The column to predict (repeatable); not needed for a built-in set."
+)
 @click.option("-o", "--out", metavar="DIR", help="The model folder.  [default: the data's name with .lamina]")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files; without it they are downloaded.")
+@click.option("--folds", type=int, metavar="K", help="Before training, score the options by K-fold cross-validation.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run on the same data and options was.")
 @click.option("--print-config", is_flag=True, help="Print the options as TOML for --config, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when done.")
 @click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
 @config_flags
 def train(
     data: str | None,
-    target: str | None,
+    target: tuple[str, ...],
     out: str | None,
     data_dir: str | None,
+    folds: int | None,
+    resume: bool,
     print_config: bool,
     as_json: bool,
     quiet: bool,
@@ -55,11 +63,41 @@ def train(
         raise click.UsageError("say what to train on: lamina train DATA --target COL.")
     talk = Talk(quiet)
 
+    from lamina.checkpointing import Checkpointing
     from lamina.fitting import prepare
     from lamina.model_file import check_writable
 
     out = out or _default_folder(data)
     check_writable(out)
+    about: dict[str, Any] = {"data_dir": data_dir, "drop_missing_targets": True}
+    with _downloads(talk) as progress:
+        run = prepare(data, target, progress=progress, **about, **values)
+    _announce(talk, run, out)
+    checkpoint = Checkpointing(run, out)
+    if resume:
+        talk.note(checkpoint.resume())
+    if folds is not None:
+        run.folds = _cross_validated(talk, folds, data, target, about, values)
+    interrupted = _train(talk, run, checkpoint)
+    if interrupted and run.state.best_weights is None:
+        talk.note("interrupted before the first epoch was complete; nothing was saved.")
+        return EXIT_INTERRUPTED
+    if interrupted:
+        checkpoint.write()
+        talk.note("the same command with --resume goes on from here")
+    model = run.finish()
+    model.save(out)
+    if not interrupted:
+        checkpoint.remove()
+    _present(talk, model, out, as_json, time.perf_counter() - started)
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if run.state.diverged else 0
+
+
+@contextmanager
+def _downloads(talk: Talk) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows how far a download is."""
     with talk.progress("{task.completed:.0f} bytes") as bar:
         tasks: dict[str, Any] = {}
 
@@ -68,18 +106,24 @@ def train(
                 tasks[name] = bar.add_task(name, total=total or None)
             bar.update(tasks[name], completed=done)
 
-        run = prepare(data, target, data_dir=data_dir, drop_missing_targets=True, progress=show, **values)
-    _announce(talk, run, out)
-    interrupted = _train(talk, run)
-    if interrupted and run.state.best_weights is None:
-        talk.note("interrupted before the first epoch was complete; nothing was saved.")
-        return EXIT_INTERRUPTED
-    model = run.finish()
-    model.save(out)
-    _present(talk, model, out, as_json, time.perf_counter() - started)
-    if interrupted:
-        return EXIT_INTERRUPTED
-    return EXIT_FAILED if run.state.diverged else 0
+        yield show
+
+
+def _cross_validated(
+    talk: Talk, k: int, data: str, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
+) -> dict[str, Any]:
+    from lamina.cross_validation import fold_runs, summary
+
+    scores = []
+    with talk.progress("{task.completed:.0f}/{task.total:.0f}") as bar:
+        task = bar.add_task("fold", total=k)
+        for run in fold_runs(data, target, folds=k, **about, **values):
+            for _ in run.train():
+                pass
+            report = run.finish().report
+            scores.append({"MLP": report.scores["test"], **report.baselines})
+            bar.advance(task)
+    return {"k": k, "scores": summary(scores)}
 
 
 def _default_folder(data: str) -> str:
@@ -93,8 +137,10 @@ def _default_folder(data: str) -> str:
 
 def _announce(talk: Talk, run: "Run", out: str) -> None:
     target = run.schema.target
-    what = f"{len(target.classes)} classes" if target.classes else "numbers"
-    talk.note(f"{target.task} of {target.name!r} ({what}) from {len(run.schema.features)} columns")
+    what = (
+        f"{len(target.classes)} classes" if target.classes else "labels" if target.task == "multilabel" else "numbers"
+    )
+    talk.note(f"{target.task} of {target.name!r} ({what}) from {len(run.schema.features)} columns{decision(target)}")
     rows = ", ".join(f"{len(part):,} {name}" for name, part in run.parts.items())
     talk.note(f"rows: {rows}")
     for note in run.notes[:_MAX_NOTES]:
@@ -109,12 +155,13 @@ def _announce(talk: Talk, run: "Run", out: str) -> None:
     )
 
 
-def _train(talk: Talk, run: "Run") -> bool:
+def _train(talk: Talk, run: "Run", checkpoint: "Checkpointing") -> bool:
     """Train, showing the epochs as they pass; return whether Ctrl-C ended it."""
     with talk.progress("{task.completed:.0f}/{task.total:.0f}", "{task.fields[losses]}") as bar:
-        task = bar.add_task("epoch", total=run.config.epochs, losses="")
+        task = bar.add_task("epoch", total=run.config.epochs, completed=run.state.epoch, losses="")
         try:
             for record in run.train():
+                checkpoint.after_epoch()
                 losses = f"train {record.train_loss:.4f}"
                 if record.validation_loss is not None:
                     losses += f"  validation {record.validation_loss:.4f}  best epoch {run.state.best_epoch}"
@@ -139,18 +186,29 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
                 "seconds": seconds,
                 "scores": report.scores,
                 "baselines": report.baselines,
+                **({"folds": report.folds} if report.folds else {}),
+                **_decision_json(model),
             }
         )
         return
     if report.scored_on:
         labels = {name: f"MLP, {name} ({report.rows[name]:,} rows)" for name in report.scores}
-        rows = {labels[name]: scores for name, scores in report.scores.items()}
+        rows: dict[str, Any] = {labels[name]: scores for name, scores in report.scores.items()}
         rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
-        click.echo(score_table(rows))
+        click.echo(score_table({**fold_rows(report), **rows}))
         if report.scored_on == "validation" and model.config.patience is not None:
             talk.note("early stopping watched the validation rows; --test FRACTION|FILE gives a score nobody saw")
+    elif report.folds:
+        click.echo(score_table(fold_rows(report)))
     else:
-        talk.note("no rows were held out, so there is no score; --test FRACTION|FILE gives one")
+        talk.note("no rows were held out, so there is no score; --folds K or --test FRACTION|FILE gives one")
     with suppress(ZeroDivisionError):
         talk.note(f"trained in {seconds['fit']:.1f} s, best epoch {report.best_epoch} of {len(model.history)}")
     click.echo(f"model: {out}")
+
+
+def _decision_json(model: "Model") -> dict[str, Any]:
+    target = model.schema.target
+    if target.positive is None:
+        return {}
+    return {"positive_class": target.classes[target.positive], "threshold": target.threshold}

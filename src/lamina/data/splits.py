@@ -1,4 +1,4 @@
-"""Which rows are held out: at random and stratified by the target, whole groups, or the latest rows."""
+"""Which rows are held out, once or by folds: at random, stratified by the target; whole groups; the latest rows."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.data.table import Array, Column
-from lamina.errors import DataError
+from lamina.errors import ConfigError, DataError
 
 Index = NDArray[np.int64]
 
@@ -45,12 +45,54 @@ def holdout(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _stratified(y: Array, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def folds(n_folds: int, y: Array, rng: np.random.Generator, *, group: Column | None = None) -> list[Index]:
+    """Return the positions of the rows of each fold, ascending; each row is in one fold.
+
+    Args:
+        n_folds: number of folds.
+        y: target (n,) or (n, k); each fold has its distribution, for classes and for one number alike.
+        rng: the source of randomness.
+        group: rows of one value are in one fold.
+
+    Raises:
+        ConfigError: fewer than 2 folds, or more than there are rows or groups.
+    """
+    _, codes = (None, np.arange(len(y))) if group is None else _group_codes(group)
+    n_groups = int(codes.max()) + 1
+    if not 2 <= n_folds <= n_groups:
+        what = "rows" if group is None else "groups"
+        raise ConfigError(f"folds = {n_folds}, but it must be at least 2 and at most the number of {what}, {n_groups}.")
+    if group is None:
+        fold_of = np.empty(len(y), dtype=np.int64)
+        fold_of[_by_target(y, rng)] = (np.arange(len(y)) + rng.integers(n_folds)) % n_folds
+    else:
+        fold_of = _balanced(np.bincount(codes), n_folds, rng)[codes]
+    return [np.flatnonzero(fold_of == fold) for fold in range(n_folds)]
+
+
+def _balanced(sizes: Array, n_folds: int, rng: np.random.Generator) -> Array:
+    """Return the fold of each group: the largest groups first, each into the smallest fold so far."""
+    order = rng.permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    n_rows = np.zeros(n_folds)
+    fold_of = np.empty(len(sizes), dtype=np.int64)
+    for each in order:
+        fold_of[each] = n_rows.argmin()
+        n_rows[fold_of[each]] += sizes[each]
+    return fold_of
+
+
+def _by_target(y: Array, rng: np.random.Generator) -> Array:
+    """Return all positions, shuffled, then sorted by the target (stable)."""
     if y.ndim == 2:  # of several targets none goes before the others
         y = y[:, 0] if y.shape[1] == 1 else np.zeros(len(y))
-    # Shuffled, then sorted by the target (stable): every stretch of equal or close targets gives its share.
     order = rng.permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]
+    return np.asarray(order[np.argsort(y[order], kind="stable")])
+
+
+def _stratified(y: Array, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    # Every stretch of equal or close targets gives its share.
+    order = _by_target(y, rng)
     steps = np.floor(np.arange(len(y) + 1) * fraction + rng.random())
     held = np.zeros(len(y), dtype=bool)
     held[order] = np.diff(steps) > 0
@@ -65,12 +107,7 @@ def _keep_one_of_each_class(held: NDArray[np.bool_], y: Array) -> NDArray[np.boo
 
 
 def _groups(group: Column, n_wanted: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    text = group.as_text()
-    if text.is_missing().any():
-        row = int(text.is_missing().argmax()) + 1
-        raise DataError(f"the group column has no value in row {row}; fill it or drop the row.")
-    # By their text in sorted order, so that the same groups are held out whatever the source's order of levels.
-    names, codes = np.unique(np.array(text.levels)[text.values], return_inverse=True)
+    names, codes = _group_codes(group)
     if len(names) < 2:
         raise DataError(f"the group column has one value only, {str(names[0])!r}; groups cannot be held out.")
     order = rng.permutation(len(names))
@@ -78,6 +115,17 @@ def _groups(group: Column, n_wanted: float, rng: np.random.Generator) -> NDArray
     before = np.cumsum(sizes) - sizes
     n_groups = int(np.clip((before < n_wanted).sum(), 1, len(names) - 1))
     return np.isin(codes, order[:n_groups])
+
+
+def _group_codes(group: Column) -> tuple[Array, Array]:
+    """Return the distinct values of ``group`` as text, sorted, and the position among them of each row's."""
+    text = group.as_text()
+    if text.is_missing().any():
+        row = int(text.is_missing().argmax()) + 1
+        raise DataError(f"the group column has no value in row {row}; fill it or drop the row.")
+    # By their text in sorted order, so that the same groups are held out whatever the source's order of levels.
+    names, codes = np.unique(np.array(text.levels)[text.values], return_inverse=True)
+    return names, codes
 
 
 def _latest(time: Column, n_wanted: int) -> NDArray[np.bool_]:

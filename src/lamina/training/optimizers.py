@@ -135,7 +135,7 @@ OPTIMIZERS.register(
     Optimizer(
         name="sgd",
         formula="v <- μ v + g; w <- w - η (g + μ v)",
-        learning_rate=5e-2,
+        learning_rate=2e-2,
         weight_decay=1e-4,
         make=_sgd,
         source="Sutskever et al. 2013, eqs. 3 and 4",

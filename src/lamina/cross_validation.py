@@ -1,0 +1,98 @@
+"""Cross-validated scores: each row is predicted once, by a model that has not seen it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina.config import Config
+from lamina.data import builtin
+from lamina.data.ordering import row_hashes
+from lamina.data.readers import read_table
+from lamina.data.schema import Schema
+from lamina.data.splits import folds as split_into_folds
+from lamina.errors import ConfigError
+from lamina.fitting import prepare
+from lamina.run import Run
+
+Scores = Mapping[str, Mapping[str, float]]
+
+
+def fold_runs(
+    data: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    folds: int,
+    data_dir: str | None = None,
+    drop_missing_targets: bool = False,
+    progress: builtin.Progress | None = None,
+    **options: Any,
+) -> Iterator[Run]:
+    """Yield a run for each fold, ready to train, whose test part is the fold.
+
+    Folds are stratified by the target; rows of one group are in one fold. Arguments and errors as in
+    ``lamina.fitting.prepare``, and:
+
+    Raises:
+        ConfigError: fewer than two folds, more than there are rows or groups, or rows ordered by time.
+    """
+    config = Config.of(**options)
+    if config.time is not None:
+        raise ConfigError("folds take rows from all times, which `time` rules out; leave one of the two out.")
+    categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
+    table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
+    names = (target,) if isinstance(target, str) else tuple(target or table.targets)
+    if drop_missing_targets and names:
+        table, _ = table.rows_with(names)
+    schema = Schema.infer(
+        table, names, task=config.task, kind=config.kind, drop=config.drop, weight=config.weight, group=config.group
+    )
+    y = schema.target.encode(table)
+    order = np.argsort(row_hashes(schema.check(table)[0], y), kind="stable")
+    group = None if config.group is None else table[config.group].rows(order)
+    for fold in split_into_folds(folds, y[order], np.random.default_rng(config.seed), group=group):
+        held = np.zeros(table.n_rows, dtype=bool)
+        held[order[fold]] = True
+        yield prepare(
+            table.rows(~held), names, schema=schema, drop_missing_targets=drop_missing_targets,
+            **{**options, "test": table.rows(held)},
+        )  # fmt: skip
+
+
+def summary(scores: Sequence[Scores]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return mean and standard error of each metric over folds, by name.
+
+    Args:
+        scores: of each fold, by name (``MLP``, ``linear``, ``constant``) and metric; a metric that is not defined in
+            every fold is left out. The standard error is the standard deviation over folds (divisor k - 1) by sqrt(k).
+    """
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for name in scores[0]:
+        metrics = [metric for metric in scores[0][name] if all(metric in fold[name] for fold in scores)]
+        values = {metric: np.array([fold[name][metric] for fold in scores]) for metric in metrics}
+        result[name] = {
+            metric: {"mean": float(v.mean()), "standard_error": float(v.std(ddof=1) / np.sqrt(len(v)))}
+            for metric, v in values.items()
+        }
+    return result
+
+
+def cross_validate(
+    data: Any, target: str | Sequence[str] | None = None, *, folds: int = 5, baselines: bool = True, **options: Any
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the cross-validated scores of the MLP and its baselines: by name, then metric, mean and standard error.
+
+    Arguments and errors as in ``fit`` and ``fold_runs``.
+
+    Example:
+        >>> scores = cross_validate("iris", folds=3, epochs=5)
+        >>> sorted(scores)
+        ['MLP', 'constant', 'linear']
+    """
+    scores = []
+    for run in fold_runs(data, target, folds=folds, **options):
+        for _ in run.train():
+            pass
+        report = run.finish(baselines).report
+        scores.append({"MLP": report.scores["test"], **report.baselines})
+    return summary(scores)
