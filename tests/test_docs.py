@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -14,7 +15,7 @@ from lamina.cli.main import cli, run
 from lamina.config import options
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md"]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -37,8 +38,17 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     assert isinstance(namespace["model"], lamina.Model)
 
 
-def test_docstring_examples_run():
-    assert doctest.testmod(importlib.import_module("lamina.fitting")) == (0, 2)
+@pytest.mark.parametrize("module", ["fitting", "cross_validation"])
+def test_docstring_examples_run(module):
+    assert doctest.testmod(importlib.import_module(f"lamina.{module}")) == (0, 2)
+
+
+@pytest.mark.parametrize("estimator", [lamina.MLPClassifier, lamina.MLPRegressor])
+def test_the_comparison_with_scikit_learn_has_every_parameter(estimator):
+    page = (ROOT / "docs" / "scikit-learn.md").read_text(encoding="utf-8")
+    tables = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("|"))
+    missing = [name for name in inspect.signature(estimator).parameters if f"`{name}`" not in tables]
+    assert missing == []
 
 
 def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):

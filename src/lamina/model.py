@@ -24,7 +24,7 @@ from lamina.model_file import Document, Tensors, read_folder, write_folder
 from lamina.model_upgrades import upgraded
 from lamina.network.mlp import MLP
 from lamina.training.loop import EpochRecord
-from lamina.training.rows import predict_hidden, predict_outputs
+from lamina.training.rows import csr, predict_hidden, predict_outputs
 
 Array = NDArray[Any]
 
@@ -308,7 +308,7 @@ def _tensor(values: Any) -> Tensor:
     if isinstance(values, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(values))
     crow, col = (torch.from_numpy(part.astype(np.int64)) for part in (values.indptr, values.indices))
-    return torch.sparse_csr_tensor(crow, col, torch.from_numpy(values.data), values.shape)
+    return csr(crow, col, torch.from_numpy(values.data), values.shape)
 
 
 def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | None]:

@@ -1,5 +1,6 @@
 """Encoded rows as tensors, dense or sparse, and the network's outputs and loss on them."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,8 +42,14 @@ def rows_at(values: Tensor, index: Tensor) -> Tensor:
     first = torch.repeat_interleave(starts[index] - (ends - lengths), lengths)
     entries = first + torch.arange(len(first), device=first.device)
     crow = torch.cat([ends.new_zeros(1), ends])
-    size = (len(index), values.shape[1])
-    return torch.sparse_csr_tensor(crow, values.col_indices()[entries], values.values()[entries], size)
+    return csr(crow, values.col_indices()[entries], values.values()[entries], (len(index), values.shape[1]))
+
+
+def csr(crow: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a sparse CSR tensor of ``size``; the arguments are trusted."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        return torch.sparse_csr_tensor(crow, columns, values, size, check_invariants=False)
 
 
 def predict_outputs(network: MLP, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
