@@ -69,9 +69,12 @@ def test_a_network_learns_what_a_line_cannot():
 
 def test_the_report_scores_are_those_of_evaluate():
     frame, held = toy(300), toy(100, seed=5)
-    model = lamina.fit(frame, "label", test=held, epochs=3)
+    model = lamina.fit(frame, "label", test=held, epochs=3, dtype="float64")
     assert model.report.scores["test"] == model.evaluate(held)
     assert model.report.rows["test"] == 100
+    # Rows that were encoded for training in float32 have its digits.
+    single = lamina.fit(frame, "label", test=held, epochs=3)
+    assert single.report.scores["test"] == pytest.approx(single.evaluate(held), rel=1e-7)
 
 
 def test_weight_zero_is_absence_and_class_weights_shift_the_answer():
@@ -111,7 +114,7 @@ def test_balanced_class_weights_are_those_of_sklearn():
 
 def test_class_weights_need_classes_and_scores_need_rows():
     with pytest.raises(
-        lamina.ConfigError, match="class_weight is for classes, but the target 'progression' is a number"
+        lamina.ConfigError, match="class_weight is for one target of classes, which this is not; leave it out"
     ):
         lamina.fit("diabetes", class_weight="balanced")
     model = lamina.fit(toy(30), "label", epochs=1)
@@ -189,8 +192,8 @@ def test_an_interrupted_fit_keeps_the_best_weights(monkeypatch):
 
     original = fitting.Run.train
 
-    def interrupted(run):
-        for record in original(run):
+    def interrupted(run, score=None):
+        for record in original(run, score):
             yield record
             if record.epoch == 3:
                 raise KeyboardInterrupt
@@ -246,3 +249,317 @@ def test_learned_slopes_are_learned(sharing):
     slopes = [p for name, p in model.network.named_parameters() if name.endswith("activation.parameter")]
     assert [len(p) for p in slopes] == ([1, 1] if sharing == "layer" else [256, 128])
     assert all((p != 0.25).any() for p in slopes)
+
+
+# -- the order of the rows
+
+
+def shuffled(frame: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
+    return frame.sample(fraction=1, shuffle=True, seed=seed)
+
+
+@pytest.mark.parametrize("target", ["label", "b"])
+def test_the_order_of_the_rows_does_not_matter(target):
+    frame = toy(250).with_columns(a=pl.when(pl.col("a") > 1).then(None).otherwise(pl.col("a")))
+    frame = pl.concat([frame, frame[:30]])  # some of them twice
+    one, other = (lamina.fit(each, target, test=0.2, epochs=4) for each in (frame, shuffled(frame)))
+    np.testing.assert_array_equal(one.predict_outputs(frame), other.predict_outputs(frame))
+    assert (one.encoder, one.report.rows, one.report.scores) == (other.encoder, other.report.rows, other.report.scores)
+    assert one.report.baselines == other.report.baselines
+
+
+def test_the_order_of_images_and_of_several_targets_does_not_matter():
+    table = read_table("digits")
+    order = np.random.default_rng(0).permutation(table.n_rows)
+    one, other = (lamina.fit(each, epochs=1) for each in (table, table.rows(order)))
+    np.testing.assert_array_equal(one.predict_proba(table), other.predict_proba(table))
+    x, y = two_numbers(150)
+    order = np.random.default_rng(0).permutation(150)
+    one, other = (lamina.fit(each, epochs=4) for each in ((x, y), (x[order], y[order])))
+    np.testing.assert_array_equal(one.predict(x), other.predict(x))
+
+
+def test_where_the_rows_of_each_part_come_from():
+    frame = toy(200)
+    run = lamina.prepare(frame, "label", test=0.2)
+    positions = {name: part.positions for name, part in run.parts.items()}
+    assert sorted(np.concatenate(list(positions.values()))) == list(range(200))
+    is_same = (frame["label"] == "same").to_numpy()
+    for name, part in run.parts.items():
+        np.testing.assert_array_equal(part.y, is_same[positions[name]])
+    assert (np.diff(positions["train"]) < 0).any()
+
+
+def test_without_shuffling_rows_stay_in_the_order_of_the_file():
+    frame, options = toy(150), {"shuffle": False, "epochs": 2}
+    run = lamina.prepare(frame, "label", validation=0.0, **options)
+    assert run.parts["train"].positions.tolist() == list(range(150))
+    run = lamina.prepare(frame, "label", test=0.2, **options)
+    assert all((np.diff(part.positions) > 0).all() for part in run.parts.values())
+    again, other = (lamina.fit(each, "label", **options).predict_proba(frame) for each in (frame, shuffled(frame)))
+    np.testing.assert_array_equal(lamina.fit(frame, "label", **options).predict_proba(frame), again)
+    assert np.abs(again - other).max() > 1e-4
+
+
+def test_weights_repeat_positions_and_dropped_targets_leave_them_as_they_were():
+    frame = toy(60).with_columns(w=pl.Series(np.arange(60) % 3))
+    run = lamina.prepare(frame, "label", weight="w", shuffle=False)
+    assert run.parts["train"].positions.tolist() == np.repeat(np.arange(60), np.arange(60) % 3).tolist()
+    missing = frame.with_columns(label=pl.when(pl.col("w") == 1).then(None).otherwise(pl.col("label")))
+    run = lamina.prepare(missing, "label", drop_missing_targets=True, shuffle=False, drop=["w"])
+    assert run.parts["train"].positions.tolist() == [i for i in range(60) if i % 3 != 1]
+
+
+def test_nothing_is_held_out_without_early_stopping_unless_asked_for():
+    rows = [
+        lamina.fit(toy(200), "label", early_stopping=False, epochs=3, **options).report.rows
+        for options in ({}, {"validation": 0.25}, {"test": 0.5})
+    ]
+    assert rows == [{"train": 200}, {"train": 150, "validation": 50}, {"train": 100, "test": 100}]
+    model = lamina.fit(toy(200), "label", early_stopping=False, epochs=3, validation=0.25)
+    assert (model.report.best_epoch, model.config.patience) == (3, None)
+    assert [record.validation_loss is None for record in model.history] == [False] * 3
+
+
+# -- several targets
+
+
+def two_numbers(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Neither is linear in x; their units are far apart."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    y = np.column_stack([1000 + 50 * x[:, 0] * x[:, 1], 0.01 * np.abs(x[:, 2])])
+    return x, y + rng.normal(size=(n, 2)) * [1, 1e-4]
+
+
+def two_labels(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    x, y = two_numbers(n, seed)
+    return x, (y > [1000, 0.007]).astype(np.int64)
+
+
+def test_several_numbers_end_to_end():
+    x, y = two_numbers(900)
+    model = lamina.fit((x, y), test=0.2, epochs=60)
+    assert (model.task, model.schema.target.names, model.schema.target.n_outputs) == ("regression", ("y0", "y1"), 2)
+    predicted = model.predict(x)
+    assert (predicted.shape, predicted.dtype) == ((900, 2), np.float64)
+    np.testing.assert_array_equal(predicted, model.predict_outputs(x))
+    explained = 1 - ((predicted - y) ** 2).mean(axis=0) / y.var(axis=0)
+    assert (explained > 0.9).all()
+    scores, baselines = model.report.scores["test"], model.report.baselines
+    assert list(scores) == ["rmse", "mae", "r2"]
+    assert scores["r2"] > 0.85
+    assert baselines["linear"]["r2"] < 0.3
+    assert model.evaluate((x, y))["r2"] == pytest.approx(explained.mean(), rel=1e-9)
+    frame = pl.DataFrame(np.column_stack([x, y]), schema=["a", "b", "c", "price", "share"])
+    named = lamina.fit(frame, ["price", "share"], test=0.2, epochs=60)
+    np.testing.assert_array_equal(named.predict(frame.drop("price", "share")), predicted)
+    assert named.evaluate(frame) == model.evaluate((x, y))
+
+
+def test_labels_end_to_end():
+    x, y = two_labels(900)
+    model = lamina.fit((x, y), test=0.2, epochs=40)
+    assert (model.task, model.config.loss, model.scaler) == ("multilabel", "binary_cross_entropy", None)
+    predicted, probabilities = model.predict(x), model.predict_proba(x)
+    assert (predicted.shape, predicted.dtype) == ((900, 2), np.int64)
+    np.testing.assert_array_equal(predicted, probabilities >= 0.5)
+    assert (predicted == y).mean() > 0.9
+    scores, baselines = model.report.scores["test"], model.report.baselines
+    assert list(scores) == ["accuracy", "log_loss", "roc_auc"]
+    assert scores["accuracy"] > 0.8 > 0.5 > baselines["linear"]["accuracy"]
+    assert model.evaluate((x, y))["accuracy"] == (predicted == y).all(axis=1).mean()
+    frame = pl.DataFrame(x, schema=["a", "b", "c"]).with_columns(
+        big=pl.Series(y[:, 0] > 0), sold=pl.Series(y[:, 1].astype(str))
+    )
+    named = lamina.fit(frame, ["big", "sold"], test=0.2, epochs=40)
+    np.testing.assert_array_equal(named.predict_proba(frame), probabilities)
+    assert named.evaluate(frame) == model.evaluate((x, y))
+
+
+def test_several_targets_are_saved_and_loaded(tmp_path):
+    for x, y in (two_numbers(120), two_labels(120)):
+        model = lamina.fit((x, y), epochs=2)
+        loaded = lamina.load(model.save(tmp_path / "m"))
+        np.testing.assert_array_equal(loaded.predict_outputs(x), model.predict_outputs(x))
+        assert loaded.schema == model.schema
+
+
+# -- what a probability comes to
+
+
+def test_threshold_and_positive_class_change_decisions_and_nothing_else():
+    frame = toy(250)
+    options = {"test": 0.2, "epochs": 4}
+    plain = lamina.fit(frame, "label", **options)
+    probabilities = plain.predict_proba(frame)
+    for positive, threshold in (("same", 0.3), ("other", 0.3), ("other", 0.8)):
+        model = lamina.fit(frame, "label", positive_class=positive, threshold=threshold, **options)
+        np.testing.assert_array_equal(model.predict_proba(frame), probabilities)
+        is_positive = probabilities[:, model.classes.tolist().index(positive)] >= threshold
+        other = "other" if positive == "same" else "same"
+        assert model.predict(frame).tolist() == np.where(is_positive, positive, other).tolist()
+        scores = model.evaluate(frame)
+        actual = (frame["label"] == positive).to_numpy()
+        assert scores["recall"] == pytest.approx(is_positive[actual].mean())
+        assert scores["precision"] == pytest.approx(actual[is_positive].mean())
+        assert scores["accuracy"] == pytest.approx((actual == is_positive).mean())
+        assert scores["log_loss"] == plain.evaluate(frame)["log_loss"]
+        assert scores["roc_auc"] == plain.evaluate(frame)["roc_auc"]
+
+
+def test_a_threshold_of_labels():
+    x, y = two_labels(200)
+    model = lamina.fit((x, y), epochs=3, threshold=0.2)
+    np.testing.assert_array_equal(model.predict(x), model.predict_proba(x) >= 0.2)
+    assert (model.predict(x) != (model.predict_proba(x) >= 0.5)).any()
+    with pytest.raises(lamina.ConfigError, match="positive_class is for a target of two classes, which this is not"):
+        lamina.fit((x, y), epochs=1, positive_class="1")
+    with pytest.raises(lamina.ConfigError, match="threshold is for two classes or for labels, which the target is not"):
+        lamina.fit("iris", epochs=1, threshold=0.3)
+
+
+# -- number targets on their way
+
+
+def heavy_tail(n: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 2))
+    return x, np.exp(3 + 2 * x[:, 0] + 0.1 * rng.normal(size=n))
+
+
+@pytest.mark.parametrize("transform", ["log", "log1p", "quantile"])
+def test_a_target_transform_is_undone_in_predictions(transform):
+    x, y = heavy_tail()
+    plain = lamina.fit((x, y), epochs=25)
+    model = lamina.fit((x, y), epochs=25, target_transform=transform)
+    np.testing.assert_allclose(model.predict(x), model.scaler.inverse(model.predict_logits(x))[:, 0], rtol=1e-12)
+    off, plainly_off = (np.abs(np.log(np.maximum(each.predict(x), 1e-3) / y)).mean() for each in (model, plain))
+    assert off < 0.3 < plainly_off
+    assert model.report.scores["validation"]["mae"] < model.report.baselines["linear"]["mae"]
+    if transform == "quantile":
+        assert y.min() <= model.predict(10 * x).min() <= model.predict(10 * x).max() <= y.max()
+
+
+def test_a_target_transform_needs_values_that_it_takes():
+    x, y = heavy_tail(100)
+    with pytest.raises(lamina.DataError, match="the target 'y' has 1 values such as 0, but the transform log needs"):
+        lamina.fit((x, np.where(y == y.min(), 0, y)), target_transform="log", epochs=1)
+
+
+def test_poisson_predicts_positive_rates():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 2))
+    rate = np.exp(0.5 + x[:, 0])
+    counts = rng.poisson(rate)
+    model = lamina.fit((x, counts), task="regression", loss="poisson", epochs=15)
+    predicted = model.predict(x)
+    assert predicted.min() > 0
+    np.testing.assert_allclose(predicted, model.scaler.columns[0].scale * np.exp(model.predict_logits(x))[:, 0])
+    assert predicted.mean() == pytest.approx(counts.mean(), rel=0.1)
+    assert np.corrcoef(np.log(predicted), np.log(rate))[0, 1] > 0.95
+    assert model.report.scores["validation"]["rmse"] < model.report.baselines["linear"]["rmse"]
+    with pytest.raises(lamina.DataError, match="the target 'y' has 1 values such as -1, but this loss needs counts"):
+        lamina.fit((x, np.where(np.arange(800) == 5, -1, counts)), task="regression", loss="poisson", epochs=1)
+
+
+def test_a_quantile_covers_its_share():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6000, 1))
+    y = 100 + 10 * x[:, 0] + (1 + np.abs(x[:, 0])) * rng.normal(size=6000)
+    # Dropout spreads the outputs in training, and with them the quantiles.
+    for share, dropout, off in ((0.9, 0.0, 0.025), (0.2, 0.0, 0.025), (0.9, None, 0.05)):
+        options = {"loss": "quantile", "quantile": share, "dropout": dropout, "epochs": 20, "hidden_units": (32,)}
+        model = lamina.fit((x[:3000], y[:3000]), **options)
+        assert (y[3000:] <= model.predict(x[3000:])).mean() == pytest.approx(share, abs=off)
+
+
+# -- from a model on
+
+
+def test_a_fit_starts_from_the_weights_of_a_model(tmp_path):
+    frame = toy(300)
+    first = lamina.fit(frame, "label", epochs=4)
+    before = first.predict_proba(frame)
+    nearly = lamina.fit(frame, "label", start=first, epochs=1, learning_rate=1e-8)
+    np.testing.assert_allclose(nearly.predict_proba(frame), before, atol=1e-5)
+    assert nearly.history[:4] == first.history
+    assert [record.epoch for record in nearly.history[4:]] == [1]
+    assert nearly.report.best_epoch == 5
+    assert (nearly.schema, nearly.encoder, nearly.scaler) == (first.schema, first.encoder, first.scaler)
+    loaded = lamina.load(first.save(tmp_path / "m"))
+    further = [lamina.fit(toy(200, seed=3), "label", start=start, epochs=3) for start in (first, loaded)]
+    np.testing.assert_array_equal(further[0].predict_proba(frame), further[1].predict_proba(frame))
+    assert np.abs(further[0].predict_proba(frame) - before).max() > 0.01
+    np.testing.assert_array_equal(first.predict_proba(frame), before)  # as it was
+
+
+def test_a_number_target_keeps_the_scaling_of_the_model_that_a_fit_starts_from():
+    x, y = heavy_tail(200)
+    first = lamina.fit((x, y), epochs=3, target_transform="log")
+    later = lamina.fit((x, 1000 * y), start=first, epochs=1, learning_rate=1e-8)
+    assert (later.scaler, later.config.target_transform) == (first.scaler, "log")
+    np.testing.assert_allclose(later.predict(x), first.predict(x), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"hidden_units": (8,)}, r"hidden_units = \(8,\), but the model to start from was trained with \(16,\); leave"),
+        ({"activation": "tanh"}, "activation = 'tanh', but the model to start from was trained with 'relu'; leave it"),
+        ({"bins": 5}, "bins = 5, but the model to start from was trained with 24; leave it out, or train anew"),
+        ({"numeric": "standard"}, "numeric = 'standard', but the model to start from was trained with 'piecewise_linear'"),
+    ],
+)  # fmt: skip
+def test_an_option_that_the_model_to_start_from_has_settled_is_refused(options, expected):
+    first = lamina.fit(toy(100), "label", epochs=1, hidden_units=(16,))
+    same = lamina.fit(toy(100), "label", start=first, epochs=1, hidden_units=(16,), numeric="auto", bins=24)
+    assert (same.config.hidden_units, same.config.numeric, same.config.bins) == ((16,), "piecewise_linear", 24)
+    with pytest.raises(lamina.ConfigError, match=expected):
+        lamina.fit(toy(100), "label", start=first, epochs=1, **options)
+
+
+def test_data_that_do_not_fit_the_model_to_start_from_are_refused():
+    first = lamina.fit(toy(100), "label", epochs=1, hidden_units=(16,))
+    with pytest.raises(lamina.SchemaError, match="the data frame lacks the column 'b'"):
+        lamina.fit(toy(100).drop("b"), "label", start=first, epochs=1)
+    with pytest.raises(lamina.SchemaError, match="'third' is not a class of the model"):
+        lamina.fit(toy(100).with_columns(label=pl.lit("third")), "label", start=first, epochs=1)
+
+
+# -- inside the network
+
+
+def test_hidden_outputs_and_logits_are_the_forward_pass_by_hand():
+    frame = toy(200).drop("c")
+    model = lamina.fit(frame, "label", epochs=3, hidden_units=(7, 5), activation=("tanh", "relu"), numeric="standard")
+    x = frame.select("a", "b").to_numpy()
+    x = (x - [code.mean for code in model.encoder.numbers]) / [code.scale for code in model.encoder.numbers]
+    w = {name: p.numpy().astype(np.float64) for name, p in model.network.state_dict().items()}
+    first = np.tanh(x @ w["hidden.0.affine.weight"] + w["hidden.0.affine.bias"])
+    second = np.maximum(first @ w["hidden.1.affine.weight"] + w["hidden.1.affine.bias"], 0)
+    logits = second @ w["output.weight"] + w["output.bias"]
+    for layer, expected in ((0, first), (1, second), (-1, second), (-2, first)):
+        found = model.hidden_outputs(frame, layer)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(model.hidden_outputs(frame), model.hidden_outputs(frame, 1))
+    np.testing.assert_allclose(model.predict_logits(frame), logits, rtol=1e-9, atol=1e-12)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.predict_proba(frame), odds / odds.sum(axis=1, keepdims=True), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layer", [2, -3])
+def test_a_hidden_layer_that_is_not_there(layer):
+    model = lamina.fit(toy(100), "label", epochs=1, hidden_units=(7, 5))
+    with pytest.raises(lamina.ConfigError, match=f"layer = {layer}, but the network has 2 hidden layers"):
+        model.hidden_outputs(toy(3), layer)
+
+
+def test_a_row_is_predicted_the_same_alone_and_among_others():
+    frame = toy(150)
+    model = lamina.fit(frame, "label", epochs=3)
+    together = model.predict_proba(frame)
+    assert together.dtype == np.float64
+    alone = np.concatenate([model.predict_proba(frame[i : i + 1]) for i in range(20)])
+    np.testing.assert_allclose(alone, together[:20], rtol=1e-12)

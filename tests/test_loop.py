@@ -143,7 +143,6 @@ def test_patience_counts_from_the_highest_score():
     assert loss_on(state, validation) == pytest.approx(records[2].validation_loss, rel=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence says loss where a score is watched")
 def test_the_sentence_of_an_early_stop_names_what_was_watched():
     state = start()
     watched = {"score": given_scores(), "watch_score": True, "patience": 2}

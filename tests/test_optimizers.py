@@ -148,20 +148,13 @@ def test_lbfgs_solves_the_normal_equations(weighted, alpha):
     assert state.stopped == CONVERGED
 
 
-@pytest.mark.parametrize(
-    "rel",
-    [
-        1e-7,
-        pytest.param(1e-12, marks=pytest.mark.xfail(strict=True, reason="the full-batch step rounds it to float32")),
-    ],
-)
-def test_the_loss_of_lbfgs_is_that_of_the_rows_and_the_penalty(rel):
+def test_the_loss_of_lbfgs_is_that_of_the_rows_and_the_penalty():
     mlp, given = network(), rows()
     with torch.no_grad():
         loss = float(weighted_mean(SQUARED.per_row(mlp(given.inputs), given.target), given.weights))
         matrices = sum(float(p.square().sum()) for p in mlp.parameters() if p.ndim > 1)
     state = lbfgs(mlp, given, weight_decay=0.7, epochs=1)
-    assert losses(state) == pytest.approx([loss + 0.5 * 0.7 / 40 * matrices], rel=rel)
+    assert losses(state) == pytest.approx([loss + 0.5 * 0.7 / 40 * matrices], rel=1e-12)
 
 
 def test_an_epoch_of_lbfgs_is_one_step_over_all_rows_and_never_raises_the_loss():

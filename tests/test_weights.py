@@ -49,15 +49,16 @@ def fit(frame: pl.DataFrame, target: str, **options) -> lamina.Model:
     return lamina.fit(frame, target, drop=[other], **{**OPTIONS, **options})
 
 
-def assert_same_model(one: lamina.Model, other: lamina.Model) -> None:
-    assert one.history[0].train_loss == pytest.approx(other.history[0].train_loss, rel=1e-9)
+def assert_same_model(one: lamina.Model, other: lamina.Model, rtol: float = 0) -> None:
+    assert one.history[0].train_loss == pytest.approx(other.history[0].train_loss, rel=rtol / 1000)
     assert len(one.history) == len(other.history)
     frame = mixed(50, seed=9)
-    np.testing.assert_allclose(one.predict_outputs(frame), other.predict_outputs(frame), rtol=1e-6)
-    assert one.encoder == other.encoder
+    np.testing.assert_allclose(one.predict_outputs(frame), other.predict_outputs(frame), rtol=rtol)
+    assert one.encoder.categories == other.encoder.categories
+    assert rtol or one.encoder == other.encoder
     assert (one.report.rows, one.report.best_epoch) == (other.report.rows, other.report.best_epoch)
     for part, scores in one.report.scores.items():
-        assert scores == pytest.approx(other.report.scores[part], rel=1e-6)
+        assert scores == pytest.approx(other.report.scores[part], rel=rtol)
 
 
 @pytest.mark.parametrize("target", ["kind", "size"])
@@ -141,7 +142,7 @@ def test_huge_whole_weights_stay_weights():
     for target in ("kind", "size"):
         one = fit(with_weights(frame, huge), target, **options)
         assert sum(one.report.rows.values()) == (huge > 0).sum()
-        assert_same_model(one, fit(with_weights(frame, huge / 1024), target, **options))
+        assert_same_model(one, fit(with_weights(frame, huge / 1000), target, **options), rtol=1e-6)
 
 
 def test_a_full_batch_of_weights_is_the_full_batch_of_their_rows():

@@ -92,11 +92,11 @@ def _accuracy(y: Array, decisions: Array, weights: Array | None) -> float:
 
 
 def _precision(is_positive: Array, decided: Array, weights: Array | None) -> float | None:
-    return float(np.average(is_positive[decided], weights=_of(weights, decided))) if decided.any() else None
+    return _share(is_positive, decided, weights)
 
 
 def _recall(is_positive: Array, decided: Array, weights: Array | None) -> float | None:
-    return float(np.average(decided[is_positive], weights=_of(weights, is_positive))) if is_positive.any() else None
+    return _share(decided, is_positive, weights)
 
 
 def _f1(is_positive: Array, decided: Array, weights: Array | None) -> float | None:
@@ -105,8 +105,10 @@ def _f1(is_positive: Array, decided: Array, weights: Array | None) -> float | No
     return float(2 * hits / n_either) if n_either else None
 
 
-def _of(weights: Array | None, mask: Array) -> Array | None:
-    return None if weights is None else weights[mask]
+def _share(hit: Array, among: Array, weights: Array | None) -> float | None:
+    w = np.ones(len(hit)) if weights is None else weights
+    total = w[among].sum()
+    return float(w[among & hit].sum() / total) if total else None
 
 
 def _log_loss(y: Array, probabilities: Array, weights: Array | None) -> float:

@@ -33,6 +33,7 @@ def snapshot(state: TrainState) -> Checkpoint:
     tensors: dict[str, NDArray[Any]] = {}
     values: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
     values.update({name: _finite(getattr(state, name)) for name in _LOSSES})
+    values["kind"] = type(state.optimizer).__name__
     values["history"] = [asdict(record) for record in state.history]
     values["network"] = _flattened(dict(state.network.state_dict()), "network", tensors)
     values["best_weights"] = _flattened(state.best_weights, "best", tensors)
@@ -48,6 +49,8 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         KeyError, TypeError, ValueError, RuntimeError: the checkpoint is of another network or optimizer.
     """
     numbers = checkpoint.numbers
+    if numbers["kind"] != type(state.optimizer).__name__:  # torch would take the moments of another one without a word
+        raise ValueError(f"its optimizer is {numbers['kind']}, not {type(state.optimizer).__name__}")
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checkpoint.tensors.items()}
     device = next(state.network.parameters()).device
     state.network.load_state_dict(_nested(numbers["network"], tensors))

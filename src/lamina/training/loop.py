@@ -184,7 +184,9 @@ def train(
         order = _order(len(rows), shuffle and not full_batch, state.generator)
         for i, index in enumerate(order.tensor_split(n_batches)):
             progress = min((state.epoch * n_batches + i) / last_step, 1.0)
-            rate = learning_rate * state.rate_factor * course.factor(progress, state.n_steps + 1, power_t)
+            # A line search finds the length of its steps by itself.
+            factor = 1.0 if full_batch else state.rate_factor * course.factor(progress, state.n_steps + 1, power_t)
+            rate = learning_rate * factor
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             batch = rows if full_batch else rows.at(index)
@@ -220,7 +222,9 @@ def train(
         if full_batch:
             _stop_line_search(state, max_fun)
         if patience is not None and state.epoch - state.watched_epoch >= patience:
-            _stop_or_lower(state, course.on_plateau, rate, patience, keep_best and validation is not None)
+            by_validation = keep_best and validation is not None
+            watched = "training loss" if not by_validation else "validation score" if watch_score else "validation loss"
+            _stop_or_lower(state, course.on_plateau, rate, f"no better {watched} in {patience} epochs")
         yield record  # with the state as the next epoch needs it: a caller may store it here and go on later
 
 
@@ -250,14 +254,13 @@ def _end_of_epoch(
     return state.history[-1]
 
 
-def _stop_or_lower(state: TrainState, factor: float, rate: float, patience: int, by_validation: bool) -> None:
+def _stop_or_lower(state: TrainState, factor: float, rate: float, reason: str) -> None:
     """End training on a plateau, or lower the learning rate where the schedule does that and it is not tiny yet."""
     if factor < 1 and rate > _SMALLEST_LEARNING_RATE:
         state.rate_factor *= factor
         state.watched_epoch = state.epoch
         return
-    watched = "validation" if by_validation else "training"
-    state.stopped = state.stopped or f"no better {watched} loss in {patience} epochs"
+    state.stopped = state.stopped or reason
 
 
 def _stop_line_search(state: TrainState, max_fun: int | None) -> None:

@@ -64,6 +64,6 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
                 total += float(penalty.detach())
             return total
 
-        return torch.as_tensor(optimizer.step(closure))
+        return torch.tensor(optimizer.step(closure), dtype=torch.float64)
 
     return step
