@@ -15,7 +15,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import lamina
-from lamina.cli.main import run
+from lamina.cli.main import cli, run
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def iris_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     ("arguments", "said"),
     [
         (["trian"], "there is no command 'trian'. Did you mean 'train'?"),
-        (["xyzzy"], "there is no command 'xyzzy'. Commands: inspect, train, evaluate, predict, show, activations."),
+        (["xyzzy"], f"there is no command 'xyzzy'. Commands: {', '.join(cli.list_commands(None))}."),
         (["train", "iris", "--epoch", "3"], "--epochs"),
         (["train", "iris", "--set", "epoch=3"], "unknown option 'epoch'. Did you mean 'epochs'?"),
         (["train", "iris", "--set", "epochs"], "--set 'epochs': expected NAME=VALUE"),
@@ -50,7 +50,7 @@ def test_wrong_usage_is_answered_with_the_next_step(arguments, said, capsys, tmp
 def test_help_and_version_load_neither_torch_nor_sklearn():
     code = """
 import json, sys
-from lamina.cli.main import run
+from lamina.cli.main import cli, run
 for arguments in (["--help"], ["--version"], ["train", "--help"], ["predict", "--help"], ["evaluate", "--help"]):
     code = run(arguments)
     loaded = [name for name in ("torch", "sklearn", "polars", "pandas", "matplotlib") if name in sys.modules]

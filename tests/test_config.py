@@ -16,6 +16,7 @@ from lamina.initializers import INITIALIZERS
 from lamina.losses import LOSSES
 from lamina.metrics import METRICS
 from lamina.network.layers import NORMALIZATIONS
+from lamina.network.saving_layers import AFFINE_LAYERS
 from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.schedules import SCHEDULES
 
@@ -27,6 +28,7 @@ NULLABLE = [name for name in options() if default(name) is None]
 REGISTRIES = {
     "activation": ACTIVATIONS, "initial_weights": INITIALIZERS, "loss": LOSSES, "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES, "normalization": NORMALIZATIONS, "watch": METRICS, "target_transform": TRANSFORMS,
+    "layer": AFFINE_LAYERS,
 }  # fmt: skip
 
 # name: (as text, as Python, what the field then holds)
@@ -47,6 +49,8 @@ FORMS = {
     "activation_parameters": ("unit", "unit", "unit"),
     "dropout": ("0.5", 0.5, 0.5),
     "normalization": ("layer", "layer", "layer"),
+    "layer": ("phm", "phm", "phm"),
+    "phm_n": ("2", 2.0, 2),
     "quantile": ("0.9", np.float64(0.9), 0.9),
     "label_smoothing": ("0", 0, 0.0),
     "schedule": ("inverse_scaling", "invscaling", "inverse_scaling"),

@@ -203,6 +203,10 @@ def test_weighted_mean_and_deviation():
     assert weighted_mean_and_deviation(np.full(10, 0.1), None) == pytest.approx((0.1, 1.0))
 
 
+def test_a_deviation_that_underflows_is_1():
+    assert weighted_mean_and_deviation(np.array([0.0, 5e-324]), None)[1] == 1
+
+
 def test_weighted_quantiles_are_values_that_occur():
     values = np.array([4.0, 1.0, 3.0, 2.0])
     assert weighted_quantiles(values, np.array([0, 0.5, 0.75, 1]), None).tolist() == [1, 2, 3, 4]
@@ -327,7 +331,8 @@ def test_a_sparse_block_is_never_centred_and_its_largest_is_1(rows, factor):
 
 def test_weights_leave_a_sparse_block_as_it_is_and_so_do_the_rows_order():
     data = table(x=sparse_column(BLOCK))
-    assert fit(data, np.array([1.0, 2.5, 7])).blocks == fit(data.rows(np.array([2, 1, 1, 0]))).blocks == fit(data).blocks
+    assert fit(data, np.array([1.0, 2.5, 7])).blocks == fit(data).blocks
+    assert fit(data.rows(np.array([2, 1, 1, 0]))).blocks == fit(data).blocks
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
@@ -336,7 +341,6 @@ def test_a_sparse_block_of_any_dtype(dtype):
     assert fit(table(x=column)).transform(table(x=column))["sparse"].toarray().tolist() == [[0, 1], [1, 0]]
 
 
-@pytest.mark.xfail(strict=True, reason="abs() of int8 -128 is -128; the largest is to be found in float64")
 def test_the_smallest_integer_of_a_sparse_block_is_divided_too():
     column = sparse_column(np.array([[0, -128], [0, 5]], np.int8))
     assert fit(table(x=column)).transform(table(x=column))["sparse"].toarray().tolist() == [[0, -1], [0, 5 / 128]]

@@ -447,6 +447,14 @@ def test_a_target_transform_needs_values_that_it_takes():
         lamina.fit((x, np.where(y == y.min(), 0, y)), target_transform="log", epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_validation_rows_too_have_values_that_a_target_transform_takes():
+    x, y = heavy_tail(120)
+    held = (x[100:], np.where(np.arange(20) == 3, 0, y[100:]))
+    with pytest.raises(lamina.DataError, match="has 1 values such as 0, but the transform log needs values above 0"):
+        lamina.fit((x[:100], y[:100]), validation=held, target_transform="log", epochs=1)
+
+
 def test_poisson_predicts_positive_rates():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(800, 2))
@@ -502,13 +510,28 @@ def test_a_number_target_keeps_the_scaling_of_the_model_that_a_fit_starts_from()
     np.testing.assert_allclose(later.predict(x), first.predict(x), rtol=1e-4)
 
 
+def test_counts_keep_the_loss_of_the_model_that_a_fit_starts_from():
+    x, y = heavy_tail(120)
+    first = lamina.fit((x, np.round(y)), loss="poisson", task="regression", epochs=3)
+    later = lamina.fit((x, np.round(y)), start=first, epochs=1, learning_rate=1e-8)
+    np.testing.assert_allclose(later.predict(x), first.predict(x), rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_targets_that_the_scaling_of_the_model_to_start_from_does_not_take():
+    x, y = heavy_tail(100)
+    first = lamina.fit((x, y), epochs=1, target_transform="log")
+    with pytest.raises(lamina.DataError, match="has 1 values such as 0, but the transform log needs values above 0"):
+        lamina.fit((x, np.where(np.arange(100) == 3, 0, y)), start=first, epochs=1, validation=0.0)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"hidden_units": (8,)}, r"hidden_units = \(8,\), but the model to start from was trained with \(16,\); leave"),
         ({"activation": "tanh"}, "activation = 'tanh', but the model to start from was trained with 'relu'; leave it"),
         ({"bins": 5}, "bins = 5, but the model to start from was trained with 24; leave it out, or train anew"),
-        ({"numeric": "standard"}, "numeric = 'standard', but the model to start from was trained with 'piecewise_linear'"),
+        ({"numeric": "standard"}, "numeric = 'standard', but the model to start from was trained with 'piecewise_"),
     ],
 )  # fmt: skip
 def test_an_option_that_the_model_to_start_from_has_settled_is_refused(options, expected):

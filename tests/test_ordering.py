@@ -153,15 +153,10 @@ def test_sparse_rows_that_differ_and_dtypes_that_do_not_matter():
     assert_alike(block(np.zeros((2, 3))), block(np.zeros((2, 5))))
 
 
-SUMS = "an entry's hash ends in a product, so that sums of such hashes collide: it needs one more xor-shift and product"
-
-
-@pytest.mark.xfail(strict=True, reason=SUMS)
 def test_sparse_rows_with_their_entries_exchanged_differ():
     assert_all_differ(column_hashes(block([[1, 2, 0], [2, 1, 0]])))
 
 
-@pytest.mark.xfail(strict=True, reason=SUMS)
 def test_sparse_rows_of_two_words_each_differ():
     left, right = np.triu_indices(1000, 1)
     words = np.stack([left, right], axis=1).ravel()

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from lamina.cli.main import run
@@ -16,14 +17,18 @@ def train(capsys, *arguments: str) -> dict:
 
 def test_adult(lamina_data, tmp_path, capsys):
     tables, out = lamina_data / "tables", str(tmp_path / "adult.lamina")
-    result = train(capsys, str(tables / "adult-train.csv"), "--target", "income", "-o", out)
-    assert result["task"] == "classification"
-    assert result["rows"] == {"train": 26_049, "validation": 6_512}
-    arguments = ["evaluate", out, str(tables / "adult-test.csv"), "--json", "--require", "log_loss<=0.300"]
-    assert run(arguments) == 0
-    scores = json.loads(capsys.readouterr().out)
-    assert scores["rows"] == 16_281
-    assert scores["scores"]["roc_auc"] > 0.92
+    areas = []
+    for seed in ("0", "1", "2"):  # from one to the next the area differs by 0.002
+        result = train(capsys, str(tables / "adult-train.csv"), "--target", "income", "-o", out, "--seed", seed)
+        assert result["task"] == "classification"
+        assert sum(result["rows"].values()) == 32_561
+        assert result["rows"]["validation"] in (6_512, 6_513)
+        arguments = ["evaluate", out, str(tables / "adult-test.csv"), "--json", "--require", "log_loss<=0.300"]
+        assert run(arguments) == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["rows"] == 16_281
+        areas.append(scores["scores"]["roc_auc"])
+    assert np.mean(areas) > 0.92
 
 
 def test_fashion_mnist(lamina_data, tmp_path, capsys):

@@ -74,7 +74,7 @@ def test_back_again(transform, values):
 @pytest.mark.parametrize(("transform", "low"), [("none", -1e6), ("log1p", -0.999), ("quantile", -1e6)])
 @given(data=st.data())
 def test_back_again_from_below_zero(transform, low, data):
-    values = data.draw(st.lists(st.floats(low, 1e6), min_size=2, max_size=30))
+    values = data.draw(st.lists(st.floats(low, 1e6, allow_subnormal=False), min_size=2, max_size=30))
     scaler = TargetScaler.fit(column(values), transform=transform)
     lost = 1e-12 * np.abs(values).max() + 1e-15
     np.testing.assert_allclose(back(scaler, there(scaler, values)), values, rtol=1e-12, atol=lost)

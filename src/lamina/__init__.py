@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.activations import ACTIVATIONS, register_activation
-    from lamina.analysis.plots import plot_activation
+    from lamina.analysis.collapse import collapse
+    from lamina.analysis.conversion import to_sigmoid, to_tanh
+    from lamina.analysis.flow import gradient_flow
+    from lamina.analysis.formula import local_formula
+    from lamina.analysis.parameters import parameter_count
+    from lamina.analysis.pieces import linear_pieces
+    from lamina.analysis.plots import plot, plot_activation
+    from lamina.analysis.regions import linear_regions
+    from lamina.analysis.rowwise import rowwise
     from lamina.config import Config
     from lamina.cross_validation import cross_validate
     from lamina.data.readers import read_table
@@ -40,13 +48,23 @@ _WHERE = {
     "ModelFileError": "lamina.errors",
     "SchemaError": "lamina.errors",
     "TrainingError": "lamina.errors",
+    "collapse": "lamina.analysis.collapse",
     "cross_validate": "lamina.cross_validation",
     "fit": "lamina.fitting",
+    "gradient_flow": "lamina.analysis.flow",
+    "linear_pieces": "lamina.analysis.pieces",
+    "linear_regions": "lamina.analysis.regions",
     "load": "lamina.model",
+    "local_formula": "lamina.analysis.formula",
+    "parameter_count": "lamina.analysis.parameters",
+    "plot": "lamina.analysis.plots",
     "plot_activation": "lamina.analysis.plots",
     "prepare": "lamina.fitting",
     "read_table": "lamina.data.readers",
     "register_activation": "lamina.activations",
+    "rowwise": "lamina.analysis.rowwise",
+    "to_sigmoid": "lamina.analysis.conversion",
+    "to_tanh": "lamina.analysis.conversion",
 }
 
 __all__ = [
@@ -63,13 +81,23 @@ __all__ = [
     "ModelFileError",
     "SchemaError",
     "TrainingError",
+    "collapse",
     "cross_validate",
     "fit",
+    "gradient_flow",
+    "linear_pieces",
+    "linear_regions",
     "load",
+    "local_formula",
+    "parameter_count",
+    "plot",
     "plot_activation",
     "prepare",
     "read_table",
     "register_activation",
+    "rowwise",
+    "to_sigmoid",
+    "to_tanh",
 ]
 
 

@@ -66,6 +66,9 @@ def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | Non
         if not n_classes:
             ridge = Ridge().fit(design, y, sample_weight=weights)
             return lambda arrays: np.asarray(ridge.predict(_design(encoder, arrays))).reshape(_n_rows(arrays), -1)
+        if len(np.unique(y)) < 2:  # of several folds one may have a single class
+            only = np.eye(n_classes)[y[:1]]
+            return lambda arrays: np.repeat(only, _n_rows(arrays), axis=0)
         logistic = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(design, y, sample_weight=weights)
 
     def predict(arrays: Arrays) -> Array:

@@ -77,6 +77,8 @@ def _difference(document: dict[str, object], run: Run) -> str:
     if not isinstance(before, dict):
         return ""
     changed = [
-        f"{name} was {before.get(name)!r}, now {value!r}" for name, value in now.items() if before.get(name) != value
+        f"{name} was {before.get(name)!r}, now {value!r}"
+        for name, value in now.items()
+        if before.get(name) != value and name not in ("time_limit", "device")
     ]
     return f" ({changed[0]})" if changed else ""

@@ -106,6 +106,15 @@ class Config:
         "auto", "Initial weights; auto: the rule that suits the activation.", "choice", "Network",
         choices=("auto",), registry="lamina.initializers:INITIALIZERS",
     )  # fmt: skip
+    layer: str = _option(
+        "dense", "Affine map of the hidden layers: all weights, or one of two ways to learn fewer numbers.", "choice",
+        "Network", registry="lamina.network.saving_layers:AFFINE_LAYERS",
+    )  # fmt: skip
+    phm_n: int = _option(
+        4, "For the layer phm: it learns about 1/n of the weights; n divides every hidden_units.", "int", "Network",
+        low=1,
+    )  # fmt: skip
+    rank: int = _option(16, "For the layer low_rank: the rank of its weights.", "int", "Network", low=1)
 
     # -- training
     loss: str = _option(
@@ -296,7 +305,7 @@ def check_value(name: str, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(each, str | int | float) for each in value):
         return list(value)
     if isinstance(value, Mapping):
         return dict(value)

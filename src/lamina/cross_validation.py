@@ -9,7 +9,7 @@ from lamina.config import Config
 from lamina.data import builtin
 from lamina.data.ordering import row_hashes
 from lamina.data.readers import read_table
-from lamina.data.schema import Schema
+from lamina.data.schema import Schema, target_names
 from lamina.data.splits import folds as split_into_folds
 from lamina.errors import ConfigError
 from lamina.fitting import prepare
@@ -41,7 +41,7 @@ def fold_runs(
         raise ConfigError("folds take rows from all times, which `time` rules out; leave one of the two out.")
     categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
     table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
-    names = (target,) if isinstance(target, str) else tuple(target or table.targets)
+    names = target_names(target, table)
     if drop_missing_targets and names:
         table, _ = table.rows_with(names)
     schema = Schema.infer(

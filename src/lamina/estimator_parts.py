@@ -16,6 +16,8 @@ from lamina.config import default, options
 from lamina.data.frames import is_frame, is_series
 from lamina.data.readers import read_table
 from lamina.data.table import Column
+from lamina.data.target import Target
+from lamina.errors import ConfigError
 from lamina.fitting import fit_partially, prepare, train_to_the_end
 from lamina.run import Run
 from lamina.training.loop import EpochRecord
@@ -58,13 +60,20 @@ def fit_estimator(
     if X_val is not None:
         X_val, y_val, _ = _checked_data(estimator, X_val, y_val, task, min_rows=1)
         values["validation"] = _data(X_val, y_val, sample_weight_val, {})
+        if sample_weight_val is not None and sample_weight is None:
+            sample_weight = np.ones(_n_rows(X))
     start = estimator.model_ if estimator.warm_start and hasattr(estimator, "model_") else None
     if start is not None:
         _check_same(estimator, X, y)
     # The baselines would cost a second fit that no scikit-learn user asked for.
     run = prepare(_data(X, y, sample_weight, values), start=start, **values)
     score = None
-    if estimator.scoring is not None and "validation" in run.parts:
+    if estimator.scoring is not None:
+        if "validation" not in run.parts:
+            raise ValueError(
+                "scoring is measured on validation rows, and none are held out; "
+                "pass X_val and y_val, or validation_fraction with early_stopping."
+            )
         set_columns(estimator, run, X)
         held = (X, y, sample_weight) if X_val is None else (X_val, y_val, sample_weight_val)
         score = _scorer(estimator, run, *held)
@@ -139,6 +148,18 @@ def affine_parameters(estimator: Any, kind: str) -> list[Array]:
     return [getattr(layer, kind).detach().numpy().copy() for layer in layers]
 
 
+def n_features_out(estimator: Any) -> int:
+    """Return the number of units of the last hidden layer.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    hidden = estimator.model_.network.hidden
+    if not len(hidden):
+        raise ConfigError("the network has 0 hidden layers, so that there are no hidden outputs; give it some.")
+    return int(hidden[-1].affine.bias.shape[0])
+
+
 def set_columns(estimator: Any, fitted: Any, X: Any) -> None:
     """Set ``n_features_in_``, and ``feature_names_in_`` where X has names, from a run's or a model's schema."""
     columns = [column for column in fitted.schema.columns if column.role not in ("target", "weight")]
@@ -162,15 +183,23 @@ def _set_fitted(estimator: Any, n_rows_seen: int) -> None:
     estimator.validation_curve_ = [record.validation_loss for record in history] if watched else None
     scores = [record.validation_score for record in history if record.validation_score is not None]
     estimator.validation_scores_ = scores if watched else None
-    estimator.best_validation_score_ = max(scores) if scores else None
+    estimator.best_validation_score_ = max(scores) if watched and scores else None
     estimator.n_layers_ = len(model.network.hidden) + 2
     estimator.n_outputs_ = target.n_outputs
     outputs = {"classification": "softmax", "multilabel": "logistic", "regression": "identity"}
     estimator.out_activation_ = "exp" if model.config.loss == "poisson" else outputs[target.task]
+    _set_classes(estimator, target)
+
+
+def _set_classes(estimator: Any, target: Target) -> None:
     if target.task == "classification":
-        estimator.classes_ = model.classes
+        estimator.classes_ = target.class_array()
     elif target.task == "multilabel":
         estimator.classes_ = np.arange(target.n_outputs)
+
+
+def _n_rows(X: Any) -> int:
+    return int(X.shape[0])
 
 
 def _data(X: Any, y: Any, sample_weight: Any, values: dict[str, Any]) -> Any:
@@ -192,12 +221,13 @@ def _scorer(estimator: Any, run: Run, X: Any, y: Any, sample_weight: Any) -> Cal
     scorer = check_scoring(estimator, estimator.scoring)
     positions = run.parts["validation"].positions
     X, y = _safe_indexing(X, positions), _safe_indexing(y, positions)
-    extra = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)[positions]}
+    # Whole weights are copies of rows by now.
+    weighted = sample_weight is not None and run.parts["validation"].weights is not None
+    extra = {"sample_weight": np.asarray(sample_weight)[positions]} if weighted else {}
 
     def score() -> float:
         estimator.model_ = run.current()
-        if estimator.model_.task == "classification":
-            estimator.classes_ = estimator.model_.classes
+        _set_classes(estimator, run.schema.target)
         return float(scorer(estimator, X, y, **extra))
 
     return score
@@ -227,7 +257,8 @@ def _checked_data(estimator: Any, X: Any, y: Any, task: str, min_rows: int) -> t
                 f"y has the shape {values.shape} and is no indicator of labels, which has 0 and 1 only; "
                 "for several targets of classes fit one estimator each."
             )
-        check_classification_targets(values)
+        if not (values.dtype == object and any(value is None or value != value for value in values.flat)):
+            check_classification_targets(values)  # a missing class is named by its row later
         return X, values, "multilabel" if values.ndim == 2 else task
     return X, values, task
 

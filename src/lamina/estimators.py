@@ -22,6 +22,7 @@ from lamina.estimator_parts import (
     checked_rows,
     fit_estimator,
     is_stochastic,
+    n_features_out,
     partially_fit_estimator,
 )
 
@@ -208,7 +209,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.model_.network.hidden[-1].affine.bias.shape[0])
+        return n_features_out(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -347,7 +348,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.model_.network.hidden[-1].affine.bias.shape[0])
+        return n_features_out(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -21,7 +21,7 @@ from lamina.data import builtin
 from lamina.data.encoder import Encoder
 from lamina.data.ordering import row_hashes
 from lamina.data.readers import read_table
-from lamina.data.schema import Schema
+from lamina.data.schema import Schema, target_names
 from lamina.data.splits import holdout
 from lamina.data.table import Table
 from lamina.data.target_scaling import TargetScaler
@@ -42,7 +42,7 @@ _MAX_COPIES = 4
 # What a model that training starts from has settled: its encoding and its layers.
 _SETTLED = (
     "numeric", "bins", "one_hot_levels", "embedding_width", "min_level_rows", "hidden_units", "activation",
-    "activation_parameters", "normalization", "target_transform",
+    "activation_parameters", "normalization", "layer", "phm_n", "rank", "target_transform", "loss",
 )  # fmt: skip
 
 
@@ -127,12 +127,13 @@ def fit_partially(
     """
     model, checkpoint = (None, None) if so_far is None else so_far
     needs_end = SCHEDULES[Config.of(**options).schedule].needs_end
-    options = {**options, "early_stopping": False, "patience": None, "epochs": 1}
+    options = {**options, "early_stopping": False, "validation": 0.0, "test": None, "patience": None, "epochs": 1}
     options["schedule"] = "constant" if needs_end else options["schedule"]
-    run = prepare(data, start=model, classes=classes, keep_numbers=True, min_rows=1, **options)
+    run = prepare(data, start=model, classes=classes, partial=True, min_rows=1, **options)
     if checkpoint is not None:
-        run.earlier = []
         run.resume(checkpoint)
+        run.earlier = run.earlier[: len(run.earlier) - len(run.state.history)]
+        run.state.stopped = ""
         run.config = replace(run.config, epochs=run.state.epoch + 1)
     for _ in run.train():
         pass
@@ -149,7 +150,7 @@ def prepare(
     start: Model | None = None,
     classes: Sequence[Any] | None = None,
     schema: Schema | None = None,
-    keep_numbers: bool = False,
+    partial: bool = False,
     min_rows: int = 2,
     **options: Any,
 ) -> Run:
@@ -160,7 +161,7 @@ def prepare(
         progress: called while a data set is downloaded.
         classes: all classes that there will be, where not all of them need be in ``data``.
         schema: what the columns are, in the place of what ``data`` looks like.
-        keep_numbers: see ``Schema.infer``.
+        partial: see ``Schema.infer``.
         min_rows: fewer rows are an error.
     """
     started = time.perf_counter()
@@ -168,7 +169,7 @@ def prepare(
     device = _device(config.device)
     categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
     table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
-    names = (target,) if isinstance(target, str) else tuple(target or table.targets)
+    names = target_names(target, table)
     notes: list[str] = []
     if drop_missing_targets and names:
         table = _with_targets(table, names, notes)
@@ -180,7 +181,7 @@ def prepare(
         config = _settled(config, start, options)
     elif schema is None:
         schema = Schema.infer(
-            table, names, task=config.task, classes=classes, keep_numbers=keep_numbers, kind=config.kind,
+            table, names, task=config.task, classes=classes, partial=partial, kind=config.kind,
             drop=config.drop, weight=config.weight, group=config.group, time=config.time,
         )  # fmt: skip
         notes += schema.notes()
@@ -204,7 +205,9 @@ def prepare(
         numeric=config.numeric, bins=config.bins or 1,
         one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows,
     )  # fmt: skip
-    parts = {name: each.encoded(encoder, config.dtype) for name, each in tables.items()}
+    # Held-out rows as a saved model would encode them, so that their scores are those of ``Model.evaluate``.
+    dtypes = {name: config.dtype if name == "train" else "float64" for name in tables}
+    parts = {name: each.encoded(encoder, dtypes[name]) for name, each in tables.items()}
     scaler = start.scaler if start is not None else _scaler(schema, parts["train"], config)
     generator = torch.Generator().manual_seed(config.seed)
     network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)
@@ -246,13 +249,14 @@ class _Whole:
         y = schema.target.encode(table)
         positions = np.arange(table.n_rows) if table.positions is None else table.positions
         whole = cls(features, y, weights, table, positions)
-        return whole.rows(np.argsort(row_hashes(features, y), kind="stable")) if config.shuffle else whole
+        return whole.rows(np.argsort(row_hashes(features, y, weights), kind="stable")) if config.shuffle else whole
 
     @classmethod
     def held_out(cls, table: Table, schema: Schema) -> "_Whole":
         """Return the rows of a part that comes by itself."""
         y, weights = target_and_weights(schema, table)
-        return cls(schema.check(table)[0], y, weights, table, np.arange(table.n_rows))
+        positions = np.arange(table.n_rows) if table.positions is None else table.positions
+        return cls(schema.check(table)[0], y, weights, table, positions)
 
     def rows(self, index: Array) -> "_Whole":
         weights = None if self.weights is None else self.weights[index]
@@ -309,7 +313,9 @@ def _settled(config: Config, start: Model, options: dict[str, Any]) -> Config:
                 f"{name} = {value!r}, but the model to start from was trained with {settled!r}; "
                 "leave it out, or train anew."
             )
-    return config.replace(**{name: getattr(start.config, name) for name in _SETTLED})
+    kept = {name: getattr(start.config, name) for name in _SETTLED}
+    kept.update({name: getattr(start.config, name) for name in ("positive_class", "threshold") if name not in options})
+    return config.replace(**kept)
 
 
 def _scaler(schema: Schema, train: Part, config: Config) -> TargetScaler | None:

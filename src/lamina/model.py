@@ -291,6 +291,9 @@ def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: t
         normalization=config.normalization,
         initial_weights=config.initial_weights,
         embedding_width=config.embedding_width,
+        layer=config.layer,
+        phm_n=config.phm_n,
+        rank=config.rank,
         generator=generator,
         dtype=getattr(torch, config.dtype),
     )

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lamina.errors import ModelFileError
 
 FORMAT_VERSION = 2
+_TEMPORARY = ".writing-"
 
 Document = dict[str, Any]
 Tensors = dict[str, NDArray[Any]]
@@ -84,16 +85,14 @@ def remove_checkpoint(folder: str | Path) -> None:
         return
     # The document first: weights that none names are no checkpoint.
     (path / CHECKPOINT.document).unlink(missing_ok=True)
-    for file in path.iterdir():
-        if CHECKPOINT.weights.fullmatch(file.name):
-            file.unlink(missing_ok=True)
+    _remove(path, lambda name: CHECKPOINT.weights.fullmatch(name) is not None)
 
 
 def _write(path: Path, kind: "_Kind", document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
     from safetensors.numpy import save
 
     check_writable(path)
-    weights = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    weights = save({name: np.asarray(array, order="C") for name, array in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     weights_name = kind.weights_name(digest)
     content = {
@@ -120,11 +119,25 @@ def _write(path: Path, kind: "_Kind", document: Mapping[str, Any], tensors: Mapp
             f"cannot write the model folder {str(path)!r}: {error.strerror or error}. "
             "Free some space or choose another folder; a model that was there is intact."
         ) from None
-    for old in path.iterdir():
-        if kind.weights.fullmatch(old.name) and old.name != weights_name:
-            with contextlib.suppress(OSError):
-                old.unlink()
+    _remove(path, lambda name: kind.weights.fullmatch(name) is not None and name != weights_name)
     return path
+
+
+def _has_document(path: Path) -> bool:
+    return any((path / kind.document).exists() for kind in (MODEL, CHECKPOINT))
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file is a part of a folder of ours, if only what was left where a write was killed."""
+    return name.startswith(_TEMPORARY) or any(kind.weights.fullmatch(name) for kind in (MODEL, CHECKPOINT))
+
+
+def _remove(path: Path, unwanted: Callable[[str], bool]) -> None:
+    """Remove files by name, and those that a killed write has left."""
+    for file in path.iterdir():
+        if unwanted(file.name) or file.name.startswith(_TEMPORARY):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def check_writable(folder: str | Path) -> None:
@@ -136,8 +149,7 @@ def check_writable(folder: str | Path) -> None:
     path = Path(folder)
     if path.is_file():
         raise ModelFileError(f"{str(path)!r} is a file; a model is a folder, so choose another name.")
-    known = any((path / kind.document).exists() for kind in (MODEL, CHECKPOINT))
-    if path.is_dir() and any(path.iterdir()) and not known:
+    if path.is_dir() and not all(_is_ours(file.name) for file in path.iterdir()) and not _has_document(path):
         raise ModelFileError(f"the folder {str(path)!r} holds other things than a model; choose another one.")
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
@@ -228,7 +240,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

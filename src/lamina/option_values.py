@@ -167,7 +167,11 @@ def _class_weight(name: str, value: Any, option: Option) -> str | dict[str, floa
         return "balanced"
     if isinstance(value, str):
         value = dict(part.rsplit("=", 1) for part in value.split(","))
-    weights = {str(key): float(weight) for key, weight in dict(value).items()}
+    # A class 1.0 is called 1, as in the target.
+    weights = {
+        str(int(key)) if isinstance(key, float) and key.is_integer() else str(key): float(weight)
+        for key, weight in dict(value).items()
+    }
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()):
         raise ConfigError(f"class_weight = {value!r}: weights are finite numbers of at least 0.")
     return weights

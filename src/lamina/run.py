@@ -122,6 +122,8 @@ class Run:
             )
         finally:
             torch.set_num_threads(available)
+            if self.state.stopped.startswith("the time limit"):  # it may be another one now
+                self.state.stopped = ""
             self.seconds["fit"] = self.seconds.get("fit", 0.0) + time.perf_counter() - started
 
     def current(self) -> Model:
@@ -193,6 +195,8 @@ class Run:
         """
         try:
             restore(self.state, checkpoint)
+            if self.state.stopped.startswith("the time limit"):  # it may be another one now
+                self.state.stopped = ""
             self.seconds["fit"] = self.seconds.get("fit", 0.0) + self.state.seconds
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise ModelFileError(f"the checkpoint is of another network or optimizer: {error}.") from None
@@ -209,13 +213,14 @@ class Run:
         if self.schema.target.task == "classification":
             target = torch.from_numpy(part.y)
         else:
-            values = part.y if self.scaler is None else self.scaler.forward(part.y)
+            values = part.y if self.scaler is None else self.scaler.forward(part.y, self.schema.target.names)
             target = torch.from_numpy(values).to(dtype)
         weights = with_class_weights(part, self.config.class_weight, self.schema)
         if weights is not None:
             weights = weights / weights.mean()
+        inputs = as_tensors(part.arrays, self.device)
         return Rows(
-            as_tensors(part.arrays, self.device),
+            {name: each.to(dtype) if each.dtype == torch.float64 else each for name, each in inputs.items()},
             target.to(self.device),
             None if weights is None else torch.from_numpy(weights).to(self.device, dtype),
         )

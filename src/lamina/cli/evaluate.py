@@ -40,6 +40,7 @@ def evaluate(
     requirements = [_requirement(text) for text in require]
     from lamina.data.builtin import test_part
     from lamina.data.readers import read_table
+    from lamina.metrics import METRICS
     from lamina.model import Model
 
     loaded = Model.load(model)
@@ -57,16 +58,22 @@ def evaluate(
             table = kept
             talk.note(f"note: dropped {n_dropped} rows without a value of the target")
     scores = loaded.evaluate(table)
+    known = [metric.name for metric in METRICS if loaded.task in metric.tasks]
     for metric, _, _, text in requirements:
-        if metric not in scores:
-            raise click.UsageError(f"--require {text!r}: the metrics of this model are {', '.join(scores)}.")
+        if metric not in known:
+            raise click.UsageError(f"--require {text!r}: the metrics of this model are {', '.join(known)}.")
     if as_json:
         print_json({"rows": table.n_rows, "scores": scores})
     else:
         click.echo(columns([(name, f"{value:.6g}") for name, value in scores.items()], right=(1,)))
-    missed = [(text, scores[metric]) for metric, holds, bound, text in requirements if not holds(scores[metric], bound)]
+    missed = [
+        (text, scores.get(metric))
+        for metric, holds, bound, text in requirements
+        if metric not in scores or not holds(scores[metric], bound)
+    ]
     for text, value in missed:
-        click.echo(f"error: the requirement {text} is missed: the value is {value:.6g}.", err=True)
+        what = "it is not defined on these rows" if value is None else f"the value is {value:.6g}"
+        click.echo(f"error: the requirement {text} is missed: {what}.", err=True)
     return EXIT_REQUIREMENT if missed else 0
 
 

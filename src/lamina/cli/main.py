@@ -1,7 +1,7 @@
 """The ``lamina`` command: parses, calls the library, presents. Results on stdout, talk on stderr.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the data or the schema does not fit; 4 a requirement was missed;
-130 interrupted.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the data or the schema does not fit; 4 a requirement was missed,
+or a textbook claim went against expectation; 130 interrupted.
 """
 
 import importlib
@@ -25,6 +25,7 @@ _COMMANDS = {
     "predict": "lamina.cli.predict:predict",
     "show": "lamina.cli.show:show",
     "activations": "lamina.cli.activations:activations",
+    "textbook": "lamina.cli.textbook:textbook",
 }
 
 

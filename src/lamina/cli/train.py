@@ -64,20 +64,26 @@ def train(
     talk = Talk(quiet)
 
     from lamina.checkpointing import Checkpointing
+    from lamina.config import Config
+    from lamina.data.readers import read_table
     from lamina.fitting import prepare
     from lamina.model_file import check_writable
 
     out = out or _default_folder(data)
     check_writable(out)
     about: dict[str, Any] = {"data_dir": data_dir, "drop_missing_targets": True}
+    source: Any = data
+    if data == "-" and folds is not None:  # which are read once more
+        kinds = Config.of(**values).kind
+        source = read_table(data, text_columns={name for name, kind in kinds.items() if kind == "category"})
     with _downloads(talk) as progress:
-        run = prepare(data, target, progress=progress, **about, **values)
+        run = prepare(source, target, progress=progress, **about, **values)
     _announce(talk, run, out)
     checkpoint = Checkpointing(run, out)
     if resume:
         talk.note(checkpoint.resume())
     if folds is not None:
-        run.folds = _cross_validated(talk, folds, data, target, about, values)
+        run.folds = _cross_validated(talk, folds, source, target, about, values)
     interrupted = _train(talk, run, checkpoint)
     if interrupted and run.state.best_weights is None:
         talk.note("interrupted before the first epoch was complete; nothing was saved.")
@@ -110,7 +116,7 @@ def _downloads(talk: Talk) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _cross_validated(
-    talk: Talk, k: int, data: str, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
+    talk: Talk, k: int, data: Any, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
 ) -> dict[str, Any]:
     from lamina.cross_validation import fold_runs, summary
 

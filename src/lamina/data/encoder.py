@@ -124,7 +124,7 @@ class Encoder:
             elif column.kind == "category":
                 categories.append(_fit_category(column.name, values, weights, one_hot_levels, min_level_rows))
             elif column.kind == "sparse":
-                scales = abs(values.values).max(axis=0).toarray()
+                scales = abs(values.values.astype(np.float64)).max(axis=0).toarray()
                 blocks.append(SparseCode(column.name, tuple(np.where(scales > 0, scales, 1.0).tolist())))
             else:
                 images.append(_fit_image(column.name, values, weights))
@@ -212,7 +212,7 @@ def weighted_mean_and_deviation(values: Array, weights: Array | None) -> tuple[f
     mean = float(np.average(scaled, weights=weights))
     deviation = float(np.sqrt(np.average((scaled - mean) ** 2, weights=weights)))
     # A column that is constant up to rounding would be blown up to noise of size 1.
-    if deviation <= 1e-12 * max(abs(mean), 1e-300):
+    if deviation <= 1e-12 * max(abs(mean), 1e-300) or deviation * largest == 0:
         return mean * largest, 1.0
     return mean * largest, deviation * largest
 

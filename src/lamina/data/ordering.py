@@ -17,8 +17,8 @@ Hashes = NDArray[np.uint64]
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplying by it spreads all bits
 
 
-def row_hashes(table: Table, y: NDArray[Any]) -> Hashes:
-    """Return a hash of each row of ``table`` and of its encoded target ``y``, (n,) or (n, k), as (n,) uint64.
+def row_hashes(table: Table, y: NDArray[Any], weights: NDArray[Any] | None = None) -> Hashes:
+    """Return a hash of each row of ``table``, its encoded target ``y`` (n,) or (n, k) and its weight, as (n,) uint64.
 
     Numbers count by their value as float64, categories by their text; columns count in the order of the table.
     """
@@ -27,7 +27,10 @@ def row_hashes(table: Table, y: NDArray[Any]) -> Hashes:
         hashes = _mixed(hashes, column_hashes(column))
     for target in y.reshape(len(y), -1).T:
         hashes = _mixed(hashes, _number_hashes(target))
-    return hashes
+    if weights is None:
+        return hashes
+    ranks = np.unique(weights, return_inverse=True)[1]  # of weights only their ratios count
+    return _mixed(hashes, ranks.astype(np.uint64))
 
 
 def column_hashes(column: Column) -> Hashes:
@@ -37,7 +40,8 @@ def column_hashes(column: Column) -> Hashes:
         return by_level[column.values]
     if column.type == "sparse":
         block: Any = column.values
-        entries = _mixed(block.indices.astype(np.uint64), _number_hashes(block.data))
+        # Each entry is hashed by itself and the sum taken, so that the order of entries in memory does not matter.
+        entries = _mixed(_mixed(np.uint64(0), block.indices.astype(np.uint64)), _number_hashes(block.data))
         total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(entries, dtype=np.uint64)])
         return np.asarray(np.diff(total[block.indptr]))
     if column.type == "image":
@@ -66,7 +70,9 @@ def _text_hash(level: str) -> int:
     return int.from_bytes(hashlib.blake2b(level.encode(), digest_size=8).digest(), "little")
 
 
-def _mixed(hashes: Hashes, values: Hashes) -> Hashes:
-    """Return a hash of both; not the same with the two exchanged. Overflow is meant."""
-    mixed = (hashes ^ (hashes >> np.uint64(29))) * _ODD + values
-    return np.asarray((mixed ^ (mixed >> np.uint64(32))) * _ODD)
+def _mixed(hashes: Hashes | np.uint64, values: Hashes) -> Hashes:
+    """Return a hash of both, not the same with the two exchanged: the finalizer of SplitMix64. Overflow is meant."""
+    z = hashes * _ODD + values + _ODD
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))

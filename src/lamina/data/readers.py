@@ -113,6 +113,8 @@ def _pair(x: Any, y: Any) -> Table:
     for name, column in target_columns(y).items():
         if len(column) != table.n_rows:
             raise DataError(f"X has {table.n_rows} rows, but y has {len(column)}; they must agree.")
+        while name in table:  # y is given apart, and may be called like a column of X
+            name = f"{name}_"
         table = table.with_target(name, column)
     return table
 
@@ -160,7 +162,7 @@ def _array(x: Any) -> Table:
 def _sparse(x: Any) -> Table:
     from scipy import sparse
 
-    block: Any = sparse.csr_array(x)
+    block: Any = sparse.csr_array(x, copy=True)  # it is put in order below, and the caller's stays as it is
     if block.ndim != 2 or block.dtype.kind not in "biuf":
         raise DataError(f"X is a sparse array of dtype {block.dtype} and shape {block.shape}; expected numbers (n, d).")
     if not np.isfinite(block.data).all():

@@ -84,7 +84,7 @@ class Schema:
         *,
         task: str = "auto",
         classes: Sequence[Any] | None = None,
-        keep_numbers: bool = False,
+        partial: bool = False,
         kind: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
         weight: str | None = None,
@@ -98,8 +98,9 @@ class Schema:
             target: the target's name, or the names of several; ``None``: what the source names.
             task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
             classes: all classes that there will be, where not all of them need be in ``table``.
-            keep_numbers: take constant and consecutive numbers for features too. So it is always where columns have no
-                names, as those of an array, since whoever made it chose them.
+            partial: more rows will come, so that constant and consecutive numbers are features too, and one value of a
+                number target will do. The former is always so where columns have no names, as those of an array, since
+                whoever made it chose them.
             kind: column -> ``number``, ``category`` or ``datetime``, overruling the inference.
             drop: columns to leave out.
             weight, group, time: columns with a role of their own; they are no features.
@@ -107,7 +108,7 @@ class Schema:
         Raises:
             DataError: no such column, no usable target, no feature left.
         """
-        targets = (target,) if isinstance(target, str) else tuple(target or table.targets)
+        targets = target_names(target, table)
         if not targets:
             raise DataError(f"say which column is the target (--target, target=). Columns: {shortened(table.columns)}.")
         roles: dict[str, Role] = dict.fromkeys(targets, "target")
@@ -119,8 +120,8 @@ class Schema:
         for name in targets:
             if name in drop:
                 raise DataError(f"column {name!r} is the target and cannot be dropped.")
-        columns = column_schemas(table, roles, kind or {}, drop, keep_numbers or not table.named)
-        schema = cls(columns, Target.infer(table, targets, task, classes), table.named)
+        columns = column_schemas(table, roles, kind or {}, drop, partial or not table.named)
+        schema = cls(columns, Target.infer(table, targets, task, classes, partial), table.named)
         if not schema.features:
             reasons = "; ".join(schema.notes()) or "there is no other column than the target"
             raise DataError(f"{table.source} has no column to learn from: {reasons}.")
@@ -169,7 +170,7 @@ class Schema:
         inputs = [column for column in self.columns if column.role in ("feature", "left out")]
         targets = {*table.targets, *(self.target.names if table.named else ())}
         others = {column.name for column in self.columns if column.role in ("weight", "group", "time")} | targets
-        given = _as_trained([column for name, column in table.columns.items() if name not in others], inputs)
+        given = _as_trained([column for name, column in table.columns.items() if name not in others], inputs, table)
         if len(given) != len(inputs):
             width = sum(_width(column) for column in given)
             expected = sum(column.shape[0] if column.kind == "sparse" else 1 for column in inputs)
@@ -186,7 +187,12 @@ class Schema:
         return f"{table.source} lacks the {plural} {shortened([repr(name) for name in missing])}.{hints}"
 
 
-def _as_trained(given: list[Column], inputs: Sequence[ColumnSchema]) -> list[Column]:
+def target_names(target: str | Sequence[str] | None, table: Table) -> tuple[str, ...]:
+    """Return the names of the target's columns, each once; ``None``: those that ``table`` names itself."""
+    return tuple(dict.fromkeys((target,) if isinstance(target, str) else target or table.targets))
+
+
+def _as_trained(given: list[Column], inputs: Sequence[ColumnSchema], table: Table) -> list[Column]:
     """Return a sparse block as the columns that the model was trained on, and columns as its sparse block."""
     from scipy import sparse
 
@@ -194,7 +200,14 @@ def _as_trained(given: list[Column], inputs: Sequence[ColumnSchema]) -> list[Col
         block: Any = given[0].values
         return [Column("number", values) for values in block.toarray().T]
     if [column.kind for column in inputs] == ["sparse"] and given and all(column.type == "number" for column in given):
-        stacked: Any = sparse.csr_array(np.stack([column.values for column in given], axis=1))
+        dense = np.stack([column.values for column in given], axis=1)
+        bad = ~np.isfinite(dense).all(axis=1)
+        if bad.any():
+            raise SchemaError(
+                f"{table.source}, row {table.row_number(int(bad.argmax()))}: a value is missing or infinite, "
+                "but the model was trained on a sparse matrix, which has none such; replace it by a number."
+            )
+        stacked: Any = sparse.csr_array(dense)
         return [Column("sparse", stacked)]
     return given
 

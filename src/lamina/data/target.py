@@ -38,7 +38,14 @@ class Target:
         return ", ".join(self.names)
 
     @classmethod
-    def infer(cls, table: Table, names: Sequence[str], task: str, classes: Sequence[Any] | None = None) -> "Target":
+    def infer(
+        cls,
+        table: Table,
+        names: Sequence[str],
+        task: str,
+        classes: Sequence[Any] | None = None,
+        partial: bool = False,
+    ) -> "Target":
         """Return what the target is.
 
         Strings, booleans and up to 20 distinct whole numbers are classes; other numbers are a regression target.
@@ -49,6 +56,7 @@ class Target:
             names: the target's columns.
             task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
             classes: all classes that there will be, where not all of them need be in ``table``.
+            partial: more rows will come, so that numbers need not differ yet.
 
         Raises:
             DataError: one class or one value only, text where regression is asked for, a column of images or dates.
@@ -71,7 +79,7 @@ class Target:
         for name in names:
             _check_numbers(table[name], name, table.source)
             values = table[name].rows(~table[name].is_missing()).values
-            if len(np.unique(values)) < 2 and len(table[name]) > 1:
+            if len(np.unique(values)) < 2 and not partial:
                 raise DataError(
                     f"{table.source}: every value of the target {name!r} is {values[0]:g}; nothing can be learned."
                 )
@@ -92,7 +100,7 @@ class Target:
                 f"{table.source}: the target {name!r} has one class only, {found[0]!r}; "
                 "classification needs rows of at least two."
             )
-        if present.type == "text" and len(found) > max(MAX_INTEGER_CLASSES, len(present) // 2):
+        if classes is None and present.type == "text" and len(found) > max(MAX_INTEGER_CLASSES, len(present) // 2):
             raise DataError(
                 f"{table.source}: the target {name!r} has {len(found)} distinct texts in {len(present)} rows; "
                 "is it the right column?"
@@ -109,9 +117,11 @@ class Target:
             known = {_key(value): code for code, value in enumerate(self.classes)}
             if len(self.classes) != 2:
                 raise ConfigError("positive_class is for a target of two classes, which this is not; leave it out.")
-            if _key(positive_class) not in known:
+            exact = {value: code for code, value in enumerate(self.classes) if isinstance(value, str)}
+            code = exact.get(positive_class, known.get(_key(positive_class)))
+            if code is None:
                 raise ConfigError(f"positive_class = {positive_class!r} is no class. Classes: {', '.join(known)}.")
-            return replace(self, positive=known[_key(positive_class)], threshold=threshold)
+            return replace(self, positive=code, threshold=threshold)
         if threshold != 0.5 and self.positive is None and self.task != "multilabel":
             raise ConfigError("threshold is for two classes or for labels, which the target is not; leave it out.")
         return replace(self, threshold=threshold)

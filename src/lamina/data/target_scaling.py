@@ -102,6 +102,7 @@ class TargetScaler:
 
     transform: str
     columns: tuple[ColumnScaling, ...]
+    centred: bool = True
 
     @classmethod
     def fit(
@@ -126,25 +127,25 @@ class TargetScaler:
             DataError: a value outside of what the transform, or the division by the mean, allows.
         """
         record = TRANSFORMS[transform]
+        _check(y, transform, centred, names)
         columns = []
-        for i in range(y.shape[1]):
-            name = repr(names[i]) if names else f"number {i + 1}"
-            values = y[:, i]
-            _check(
-                values, values > record.above, name, f"the transform {transform} needs values above {record.above:g}"
-            )
+        for values in y.T:
             knots = record.fit(values, weights)
             values = record.forward(values, knots)
             if centred:
                 columns.append(ColumnScaling(*weighted_mean_and_deviation(values, weights), knots))
             else:
-                _check(values, values >= 0, name, "this loss needs counts, which are at least 0")
                 columns.append(ColumnScaling(0.0, float(np.average(values, weights=weights)) or 1.0, knots))
-        return cls(transform, tuple(columns))
+        return cls(transform, tuple(columns), centred)
 
-    def forward(self, y: Array) -> Array:
-        """Return the targets (n, k), transformed and scaled, as float64."""
+    def forward(self, y: Array, names: Sequence[str] = ()) -> Array:
+        """Return the targets (n, k), called ``names`` in messages, transformed and scaled, as float64.
+
+        Raises:
+            DataError: as in ``fit``.
+        """
         record = TRANSFORMS[self.transform]
+        _check(y, self.transform, self.centred, names)
         scaled = [(record.forward(y[:, i], c.knots) - c.mean) / c.scale for i, c in enumerate(self.columns)]
         return np.stack(scaled, axis=1)
 
@@ -156,7 +157,11 @@ class TargetScaler:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` reads back."""
-        return {"transform": self.transform, "columns": [asdict(column) for column in self.columns]}
+        return {
+            "transform": self.transform,
+            "columns": [asdict(column) for column in self.columns],
+            "centred": self.centred,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TargetScaler":
@@ -165,13 +170,18 @@ class TargetScaler:
         for column in data["columns"]:
             values, scores = column.get("knots", ((), ()))
             columns.append(ColumnScaling(float(column["mean"]), float(column["scale"]), (tuple(values), tuple(scores))))
-        return cls(TRANSFORMS[data["transform"]].name, tuple(columns))
+        return cls(TRANSFORMS[data["transform"]].name, tuple(columns), bool(data.get("centred", True)))
 
 
-def _check(values: Array, fits: Array, name: str, reason: str) -> None:
-    if not fits.all():
-        example = float(values[int(fits.argmin())])
-        raise DataError(
-            f"the target {name} has {int((~fits).sum())} values such as {example:g}, but {reason}; "
-            "correct them or choose another."
-        )
+def _check(y: Array, transform: str, centred: bool, names: Sequence[str] = ()) -> None:
+    above = TRANSFORMS[transform].above
+    for i, values in enumerate(y.T):
+        fits = (values > above) & (centred | (values >= 0))
+        if not fits.all():
+            name = repr(names[i]) if names else f"number {i + 1}"
+            allowed = f"the transform {transform} needs values above {above:g}"
+            raise DataError(
+                f"the target {name} has {int((~fits).sum())} values such as {values[int(fits.argmin())]:g}, but "
+                f"{allowed if centred else 'this loss needs counts, which are at least 0'}; "
+                "correct them or choose another."
+            )

@@ -10,16 +10,21 @@ from lamina.activations import ACTIVATIONS
 from lamina.data.encoder import Encoder
 from lamina.network.embeddings import InputLayer, Inputs
 from lamina.network.layers import NORMALIZATIONS, Activate, Affine, Dropout
+from lamina.network.saving_layers import AFFINE_LAYERS, PHM, LowRank
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One row of a summary: what the layer is, the shape of its output, how many numbers it learns."""
+    """One row of a summary: what the layer is, the shape of its output, how many numbers it learns.
+
+    ``formula`` is how they are counted, from the shapes of what is learned, as in ``784 x 256 + 256``; "" for none.
+    """
 
     name: str
     kind: str
     output: tuple[int, ...]
     n_parameters: int
+    formula: str
 
 
 class MLP(nn.Module):
@@ -37,6 +42,9 @@ class MLP(nn.Module):
         normalization: ``none``, or a name in ``lamina.network.layers.NORMALIZATIONS``.
         initial_weights: name of a rule, or ``auto`` for the one that each activation names.
         embedding_width: numbers in a category's embedding.
+        layer: kind of the hidden layers' affine maps, a name in ``lamina.network.saving_layers``; the output layer is
+            dense always.
+        phm_n, rank: see ``lamina.network.saving_layers.PHM`` and ``LowRank``; without effect for other kinds.
         generator: source of the initial weights.
         dtype: of the weights.
 
@@ -56,6 +64,9 @@ class MLP(nn.Module):
         normalization: str = "none",
         initial_weights: str = "auto",
         embedding_width: int = 8,
+        layer: str = "dense",
+        phm_n: int = 4,
+        rank: int = 16,
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -68,7 +79,10 @@ class MLP(nn.Module):
             record = ACTIVATIONS[name]
             rule = record.initializer if initial_weights == "auto" else initial_weights
             block = OrderedDict[str, nn.Module]()
-            block["affine"] = Affine(width, units, initializer=rule, gain=record.gain, generator=generator, dtype=dtype)
+            block["affine"] = AFFINE_LAYERS[layer].make(
+                width, units, phm_n=phm_n, rank=rank,
+                initializer=rule, gain=record.gain, generator=generator, dtype=dtype,
+            )  # fmt: skip
             if normalization != "none":
                 block["norm"] = NORMALIZATIONS[normalization].make(units, dtype)
             block["activation"] = Activate(name, units, activation_parameters, dtype)
@@ -103,17 +117,23 @@ class MLP(nn.Module):
 
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer, and for the output."""
-        rows = [LayerSummary("inputs", "input", (self.inputs.width,), _n_parameters(self.inputs))]
+        rows = [_summary("inputs", "input", self.inputs.width, self.inputs)]
         width = self.inputs.width
         for i, block in enumerate(self.hidden, start=1):
             for name, module in block.named_children():
-                if isinstance(module, Affine):
-                    width = module.weight.shape[1]
-                kind = module.extra_repr() if isinstance(module, Activate) else name
-                rows.append(LayerSummary(f"hidden {i}", kind, (width,), _n_parameters(module)))
-        rows.append(LayerSummary("output", "affine", (self.output.weight.shape[1],), _n_parameters(self.output)))
+                kind = name
+                if isinstance(module, Affine | PHM | LowRank):
+                    width = len(module.bias)
+                if isinstance(module, PHM | LowRank):
+                    kind = module.kind
+                if isinstance(module, Activate):
+                    kind = module.record.name
+                rows.append(_summary(f"hidden {i}", kind, width, module))
+        rows.append(_summary("output", "affine", len(self.output.bias), self.output))
         return rows
 
 
-def _n_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _summary(name: str, kind: str, width: int, module: nn.Module) -> LayerSummary:
+    shapes = [parameter.shape for parameter in module.parameters()]
+    formula = " + ".join(" x ".join(str(length) for length in shape) for shape in shapes)
+    return LayerSummary(name, kind, (width,), sum(shape.numel() for shape in shapes), formula)

@@ -11,7 +11,17 @@ from torch import Tensor
 
 from lamina.training.loop import EpochRecord, TrainState
 
-_PLAIN = ("epoch", "n_steps", "n_rows", "n_evaluations", "best_epoch", "rate_factor", "seconds", "watched_epoch")
+_PLAIN = (
+    "epoch",
+    "n_steps",
+    "n_rows",
+    "n_evaluations",
+    "best_epoch",
+    "rate_factor",
+    "seconds",
+    "watched_epoch",
+    "stopped",
+)
 _LOSSES = ("best_loss", "watched")  # infinite before the first epoch, which JSON does not know
 
 

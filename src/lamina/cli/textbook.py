@@ -1,0 +1,114 @@
+"""``lamina textbook``: every claim of the textbook's section on multilayer perceptrons, measured."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lamina.cli.main import EXIT_DATA, EXIT_FAILED, EXIT_REQUIREMENT
+from lamina.cli.present import Talk, columns, print_json
+from lamina.errors import DataError
+
+if TYPE_CHECKING:
+    from lamina.textbook.experiment import Experiment, Setting
+    from lamina.textbook.runner import Outcome
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--out", metavar="DIR", default="textbook", show_default=True, help="Folder of the page.")
+@click.option("--quick", is_flag=True, help="Less data and fewer epochs: seconds instead of minutes.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the page.")
+@click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
+@click.option("--list", "as_list", is_flag=True, help="List the experiments and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="No talk on stderr but errors.")
+def textbook(
+    names: tuple[str, ...],
+    out: str,
+    quick: bool,
+    lang: str,
+    data_dir: str | None,
+    as_list: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Measure every claim of the textbook's section on multilayer perceptrons, or those of the experiments NAME.
+
+    Writes DIR/index.html (one page that loads nothing), DIR/figures/*.svg and DIR/notebooks/*.ipynb. Exits with 4 where
+    a claim is refuted that should hold, or the reverse.
+    """
+    from lamina.textbook.drawing import require_matplotlib
+    from lamina.textbook.experiment import SEEDS, Setting
+    from lamina.textbook.folder import PAGE, make_folder, summary, write_textbook
+    from lamina.textbook.runner import EXPERIMENTS, load, run_all
+
+    talk = Talk(quiet)
+    experiments = [load(name) for name in dict.fromkeys(names or EXPERIMENTS)]
+    setting = Setting(quick, data_dir, "zh" if lang == "zh" else "en")
+    if as_list:
+        _list(experiments, setting, as_json)
+        return 0
+    require_matplotlib()
+    folder = Path(out)
+    make_folder(folder)
+    outcomes: list[Outcome] = []
+    with talk.progress("{task.completed:.0f}/{task.total:.0f}") as bar:
+        task = bar.add_task("textbook", total=len(SEEDS) * len(experiments))
+
+        def before_seed(experiment: "Experiment", seed: int) -> None:
+            done = len(SEEDS) * experiments.index(experiment) + SEEDS.index(seed)
+            bar.update(task, description=f"{experiment.name}, seed {seed}", completed=done)
+
+        for outcome in run_all(experiments, setting, before_seed):
+            outcomes.append(outcome)
+            write_textbook(folder, outcomes, setting)
+        bar.update(task, completed=len(SEEDS) * len(experiments))
+    if as_json:
+        print_json(summary(folder, outcomes, setting))
+    else:
+        click.echo(_table(outcomes))
+        click.echo(f"page: {folder / PAGE}")
+    return _exit_code(outcomes)
+
+
+def _list(experiments: "list[Experiment]", setting: "Setting", as_json: bool) -> None:
+    facts: list[dict[str, Any]] = [
+        {"name": each.name, "section": each.source, "claims": len(each.claims), "title": setting.say(each.title)}
+        for each in experiments
+    ]
+    if as_json:
+        print_json(facts)
+    else:
+        rows = [[str(value) for value in fact.values()] for fact in facts]
+        click.echo(columns(rows, ("name", "section", "claims", "title"), right=(2,)))
+
+
+def _table(outcomes: "list[Outcome]") -> str:
+    from lamina.textbook import words
+
+    rows = [
+        (f"{outcome.experiment.name}/{each.claim.name}", str(each.measured), each.claim.bound, words.verdict(each).en)
+        for outcome in outcomes
+        for each in outcome.judged
+    ]
+    return columns(rows, ("claim", "measured", "bound", "verdict"))
+
+
+def _exit_code(outcomes: "list[Outcome]") -> int:
+    """Say what went wrong and return the exit code: 4 for an unexpected verdict, else 3 or 1 for a failure, else 0."""
+    code = 0
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            click.echo(f"error: {outcome.experiment.name}: {outcome.failure}", err=True)
+            code = max(code, EXIT_DATA if isinstance(outcome.failure, DataError) else EXIT_FAILED)
+    for outcome in outcomes:
+        for each in outcome.judged:
+            if each.unexpected:
+                click.echo(
+                    f"error: the claim {outcome.experiment.name}/{each.claim.name} is {each.verdict} against "
+                    f"expectation: measured {each.measured}, bound {each.claim.bound}.",
+                    err=True,
+                )
+                code = EXIT_REQUIREMENT
+    return code

@@ -1,0 +1,174 @@
+"""All 16 logic operations on two inputs: by hand, learned, and by a linear model, which fails on two of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lamina
+from lamina.textbook.drawing import canvas
+from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
+
+Array = NDArray[np.float64]
+
+ROWS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float64)
+# Column g: the answers of operation g to the four rows, which are the binary digits of g.
+GATES = np.array([[(g >> (3 - row)) & 1 for g in range(16)] for row in range(4)], dtype=np.float64)
+NAMES = (
+    "0", "AND", "A > B", "A", "A < B", "B", "XOR", "OR", "NOR", "XNOR", "NOT B", "A ≥ B", "NOT A", "A ≤ B", "NAND", "1",
+)  # fmt: skip
+XOR, XNOR = NAMES.index("XOR"), NAMES.index("XNOR")
+OPTIONS = {
+    "task": "multilabel",
+    "numeric": "standard",
+    "early_stopping": False,
+    "baselines": False,
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "learning_rate": 0.05,
+    "schedule": "constant",
+    "epochs": 300,
+}
+
+
+def by_hand(x: Array, activation: str) -> Array:
+    """The 16 answers, (n, 16), to inputs x (n, 2): one hidden unit for each row of the truth table."""
+    # Unit r sees 1 in row r, and 0 or less in the other three; then its answer there is a weight to the output.
+    W1 = (2 * ROWS - 1).T  # (2, 4)
+    b1 = 1 - ROWS.sum(axis=1)  # (4,)
+    Z = x @ W1 + b1  # (n, 4)
+    H = np.maximum(Z, 0) if activation == "relu" else (Z > 0).astype(np.float64)
+    return H @ GATES  # (n, 4)(4, 16)
+
+
+def wrong(answers: Array) -> NDArray[np.int64]:
+    """Rows that are answered wrongly, by gate, (16,)."""
+    counts: NDArray[np.int64] = (answers != GATES).sum(axis=0)
+    return counts
+
+
+def measure(seed: int, setting: Setting) -> Measured:
+    mlp = lamina.fit((ROWS, GATES.astype(int)), hidden_units=(8,), seed=seed, **OPTIONS)
+    linear = lamina.fit((ROWS, GATES.astype(int)), hidden_units=(), seed=seed, **OPTIONS)
+    by_mlp, by_linear = wrong(mlp.predict(ROWS)), wrong(linear.predict(ROWS))
+    others = np.delete(by_linear, [XOR, XNOR])
+    figures = {
+        "threshold_error": float(np.abs(by_hand(ROWS, "threshold") - GATES).max()),
+        "relu_error": float(np.abs(by_hand(ROWS, "relu") - GATES).max()),
+        "mlp_failed": int((by_mlp > 0).sum()),
+        "linear_failed": int((by_linear > 0).sum()),
+        "linear_xor": int((by_linear[[XOR, XNOR]] > 0).sum()),
+        "linear_others": int((others > 0).sum()),
+    }
+    grid = square()
+    surfaces = (by_hand(grid, "relu")[:, XOR], mlp.predict_proba(grid)[:, XOR], linear.predict_proba(grid)[:, XOR])
+    return Measured(figures, {"surfaces": surfaces, "right": (4 - by_mlp, 4 - by_linear)})
+
+
+def square() -> Array:
+    """A grid of 61 x 61 points around the unit square, (3721, 2)."""
+    side = np.linspace(-0.25, 1.25, 61)
+    return np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
+    titles = (Text("by hand, ReLU", "手工设定（ReLU）"), Text("learned MLP", "学得的 MLP"), Text("linear model", "线性模型"))
+    figure, axes = canvas(1, 3, width=8.4, height=3, sharex=True, sharey=True)
+    a, b = square().reshape(61, 61, 2).transpose(2, 0, 1)
+    levels = np.linspace(0, 1, 11)
+    for each, title, values in zip(axes, titles, measured[0].kept["surfaces"], strict=True):
+        shown = each.contourf(a, b, np.clip(values, 0, 1).reshape(61, 61), levels=levels, cmap="PuOr", alpha=0.85)
+        for (row_a, row_b), answer in zip(ROWS, GATES[:, XOR], strict=True):
+            each.text(row_a, row_b, f"{answer:.0f}", color="#1b1f24", ha="center", va="center", weight="bold",
+                      bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+        each.set(title=setting.say(title), xlabel="A", xticks=[0, 1], yticks=[0, 1])
+        each.grid(False)
+    axes[0].set_ylabel("B")
+    figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1], label="A XOR B")
+
+    counts, (above, below) = canvas(2, 1, width=7.6, height=3.4, sharex=True)
+    for one, title, right in zip((above, below), titles[1:], measured[0].kept["right"], strict=True):
+        one.bar(range(16), right, color=["#2c9461" if n == 4 else "#d0662a" for n in right], linewidth=0)
+        one.set(title=setting.say(title), ylim=(0, 4.2), yticks=[0, 2, 4], ylabel=setting.say(Text("rows right", "正确行数")))
+    below.set_xticks(range(16), NAMES, rotation=60)
+    return [
+        Drawing(
+            "xor",
+            figure,
+            Text(
+                "What the three models make of XOR on and around the unit square; the circles hold the right answers.",
+                "三个模型在单位正方形及其周围给出的异或（XOR）结果；圆圈内为正确答案。",
+            ),
+        ),
+        Drawing(
+            "gates",
+            counts,
+            Text(
+                "How many of the four rows of each truth table are right, for seed 0.",
+                "各真值表的四行中答对的行数，随机种子为 0。",
+            ),
+        ),
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="logic-gates",
+    title=Text("Any logic operation on two inputs", "对一对输入的任意逻辑操作"),
+    about=Text(
+        "The text says that hidden nodes can easily be designed for arbitrary computation, such as basic logic "
+        "operations on a pair of inputs. There are 16 of these, one for each truth table. By hand, one hidden unit for "
+        "each row of the table answers them all: it is 1 in its row and 0 in the other three, and the table itself "
+        "gives the weights to the outputs. This is computed with threshold units and with ReLU.\n\n"
+        "Then one MLP with 8 ReLU units learns the 16 operations at once from their truth tables, and so does a linear "
+        "model (16 logistic regressions), from which the hidden layer is missing.",
+        "课文说，可以很容易地设计隐藏节点来执行任意计算，例如对一对输入的基本逻辑操作。这样的操作共有 16 种，每张真值表"
+        "对应一种。手工设定时，真值表的每一行用一个隐藏单元：它在该行为 1，在其余三行为 0；真值表本身就是到输出的权重。"
+        "这里分别用阈值单元和 ReLU 计算。\n\n"
+        "随后，一个有 8 个 ReLU 单元的 MLP 从真值表同时学习 16 种操作；没有隐藏层的线性模型（16 个逻辑回归）也同样学习。",
+    ),
+    source="4.1.1.4",
+    claims=(
+        Claim(
+            "threshold",
+            Text(
+                "Hidden threshold units can be designed that perform all 16 logic operations.",
+                "可以设计由阈值单元构成的隐藏节点，执行全部 16 种逻辑操作。",
+            ),
+            "threshold_error",
+            at_most=0,
+        ),
+        Claim(
+            "relu",
+            Text("So can hidden ReLU units, with the same weights.", "用 ReLU 单元和同样的权重也可以。"),
+            "relu_error",
+            at_most=0,
+        ),
+        Claim(
+            "learned",
+            Text("An MLP learns all 16 from their truth tables.", "MLP 能从真值表学会全部 16 种操作。"),
+            "mlp_failed",
+            at_most=0,
+        ),
+        Claim(
+            "linear-xor",
+            Text("A linear model fails on XOR and on XNOR.", "线性模型学不会异或（XOR）与同或（XNOR）。"),
+            "linear_xor",
+            at_least=2,
+            at_most=2,
+        ),
+        Claim(
+            "linear-others",
+            Text("A linear model learns the other 14.", "其余 14 种，线性模型都能学会。"),
+            "linear_others",
+            at_most=0,
+        ),
+    ),
+    figures={
+        "threshold_error": Text("largest error by hand, threshold units", "手工设定的最大误差（阈值单元）"),
+        "relu_error": Text("largest error by hand, ReLU", "手工设定的最大误差（ReLU）"),
+        "mlp_failed": Text("operations that the MLP has wrong", "MLP 答错的操作数"),
+        "linear_failed": Text("operations that the linear model has wrong", "线性模型答错的操作数"),
+        "linear_xor": Text("of XOR and XNOR", "其中属于 XOR 与 XNOR 的"),
+        "linear_others": Text("of the other 14", "其中属于其余 14 种的"),
+    },
+    measure=measure,
+    draw=draw,
+)

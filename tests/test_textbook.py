@@ -1,0 +1,525 @@
+"""``lamina textbook``: verdicts, the page, the notebooks, the command, and the experiments that need no other tool."""
+
+import ast
+import importlib
+import json
+import re
+import sys
+import types
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.cli.main import run
+from lamina.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from lamina.textbook import runner
+from lamina.textbook.drawing import DARK_GROUND, SERIES, canvas, standalone, svg_of
+from lamina.textbook.experiment import SEEDS, Claim, Drawing, Experiment, Measured, Setting, Text
+from lamina.textbook.notebooks import notebook, pieces, source_of
+from lamina.textbook.page import page
+from lamina.textbook.runner import EXPERIMENTS, Range, judge, load, run_all, run_one
+
+CJK = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+QUICK = Setting(quick=True)
+
+
+def value_by_seed(seed, setting):
+    return Measured({"value": (1.0, 2.0, 3.0)[seed], "other": 7.0}, {"curve": [seed, seed + 1]})
+
+
+def draw_curves(measured, setting):
+    figure, ax = canvas(width=3, height=2)
+    for each in measured:
+        ax.plot(each.kept["curve"], label=setting.say(Text("curve <1>", "曲线")))
+    ax.legend()
+    return [Drawing("curves", figure, Text("A caption with <b> & a quote.", "图注 <b>。"))]
+
+
+def fake(name="fake", measure=value_by_seed, draw=draw_curves, claims=None, **bounds) -> Experiment:
+    expected = bounds.pop("expected", "held")
+    if claims is None:
+        statement = Text("The value is <low> & small.", "值 <很> 小。")
+        claims = (Claim("low", statement, "value", expected=expected, **bounds),)
+    return Experiment(
+        name=name,
+        title=Text("A fake & its <title>", "假实验"),
+        about=Text("First `code<T>`.\n\nSecond.", "第一段。\n\n第二段。"),
+        source="4.1",
+        claims=claims,
+        figures={"value": Text("the value", "值"), "other": Text("another", "另一个")},
+        measure=measure,
+        draw=draw,
+    )
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Return a function that makes the command know only the given experiments."""
+
+    def register(*experiments: Experiment) -> None:
+        monkeypatch.setattr(runner, "EXPERIMENTS", {each.name: f"fake_module_{each.name}" for each in experiments})
+        for each in experiments:
+            module = types.ModuleType(f"fake_module_{each.name}")
+            module.EXPERIMENT = each
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return register
+
+
+# -- verdicts
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict"),
+    [
+        ({"at_most": 3}, "held"),
+        ({"at_least": 1}, "held"),
+        ({"at_least": 1, "at_most": 3}, "held"),
+        ({"at_most": 0.9}, "refuted"),
+        ({"at_least": 3.1}, "refuted"),
+        ({"at_least": 4, "at_most": 5}, "refuted"),
+        ({"at_most": 2}, "inconclusive"),
+        ({"at_least": 3}, "inconclusive"),
+    ],
+)
+def test_a_claim_is_held_by_all_seeds_refuted_by_none_and_else_inconclusive(bounds, verdict):
+    (judged,) = run_one(fake(**bounds), QUICK).judged
+    assert judged.verdict == verdict
+    assert (judged.measured.mean, judged.measured.low, judged.measured.high) == (2, 1, 3)
+    assert judged.unexpected == (verdict == "refuted")
+    (reverse,) = run_one(fake(**bounds, expected="refuted"), QUICK).judged
+    assert reverse.unexpected == (verdict == "held")
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5),
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.integers(0, 2),
+)
+def test_the_verdict_counts_the_values_within_the_bounds(values, low, high, which):
+    bounds = [{"at_least": low}, {"at_most": high}, {"at_least": low, "at_most": high}][which]
+    n = sum(bounds.get("at_least", value) <= value <= bounds.get("at_most", value) for value in values)
+    verdict = "held" if n == len(values) else "refuted" if n == 0 else "inconclusive"
+    assert judge(Claim("c", Text("", ""), "f", **bounds), values).verdict == verdict
+
+
+def test_bounds_and_ranges_as_text():
+    bounds = [{"at_least": 0.9}, {"at_most": 1e-12}, {"at_least": 0.25, "at_most": 0.25}, {"at_least": 1, "at_most": 2}]
+    shown = [Claim("c", Text("", ""), "f", **each).bound for each in bounds]
+    assert shown == ["≥ 0.9", "≤ 1e-12", "= 0.25", "1 … 2"]
+    assert str(Range((0.25, 0.25, 0.25))) == "0.25"
+    assert str(Range((1.0, 2.0, 3.0))) == "2 (1 … 3)"
+
+
+def test_a_claim_needs_a_bound_a_figure_and_a_name_of_its_own():
+    with pytest.raises(ConfigError, match=r"the claim 'low' has no bound; give it at_least, at_most or both\."):
+        fake()
+    wrong = Claim("c", Text("", ""), "valeu", at_most=1)
+    with pytest.raises(
+        ConfigError, match=r"'c' of the experiment 'fake' is decided by 'valeu', which is not among its"
+    ):
+        fake(claims=(wrong,))
+    claim = Claim("c", Text("", ""), "value", at_most=1)
+    with pytest.raises(ConfigError, match=r"'fake' has two claims called 'c'; rename one of them\."):
+        fake(claims=(claim, claim))
+
+
+def test_figures_are_those_declared_and_finite():
+    with pytest.raises(TrainingError, match="with seed 0 measured other figures than it declares: other, valeu;"):
+        run_one(fake(measure=lambda seed, setting: Measured({"value": 1.0, "valeu": 1.0}), at_most=1), QUICK)
+    with pytest.raises(TrainingError, match=r"'fake' with seed 2 measured nan as 'value'; measure a finite number\."):
+        run_one(
+            fake(measure=lambda s, _: Measured({"value": float("nan") if s == 2 else 1.0, "other": 0.0}), at_most=1),
+            QUICK,
+        )
+    with pytest.raises(ConfigError, match="draws two figures of one name"):
+        run_one(fake(draw=lambda measured, setting: 2 * draw_curves(measured, setting), at_most=3), QUICK)
+
+
+def test_every_seed_is_measured_with_the_setting_and_announced():
+    seen, announced = [], []
+
+    def measure(seed, setting):
+        seen.append((seed, setting))
+        return value_by_seed(seed, setting)
+
+    setting = Setting(quick=True, data_dir="somewhere", language="zh")
+    run_one(
+        fake(measure=measure, at_most=3), setting, lambda experiment, seed: announced.append((experiment.name, seed))
+    )
+    assert seen == [(seed, setting) for seed in SEEDS]
+    assert announced == [("fake", seed) for seed in SEEDS]
+
+
+# -- drawings
+
+
+def drawn_curves():
+    with runner.page_style():
+        (drawing,) = draw_curves([value_by_seed(0, QUICK)], QUICK)
+    return drawing.figure
+
+
+def test_an_svg_has_the_ink_of_its_page_and_ids_of_its_own():
+    first, again, other = (svg_of(drawn_curves(), name) for name in ("one", "one", "two"))
+    assert first == again
+    ids = set(re.findall(r'\bid="([^"]+)"', first))
+    assert len(ids) > 10
+    assert all(each.startswith("one-") for each in ids)
+    assert ids.isdisjoint(re.findall(r'\bid="([^"]+)"', other))
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', first)) <= ids
+    colours = {each.lower() for each in re.findall(r"(?:stroke|fill): ([^;\"]+)", first)}
+    assert "currentcolor" in colours
+    assert colours <= {"none", "currentcolor", *SERIES}
+    assert ">curve &lt;1&gt;</text>" in first.replace("\n", "")
+    assert ET.fromstring(standalone(first)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", SERIES)
+def test_series_are_legible_on_both_grounds(colour):
+    # WCAG 2.1, 1.4.11: graphical objects need a contrast of 3 : 1.
+    assert (luminance("#ffffff") + 0.05) / (luminance(colour) + 0.05) >= 3
+    assert (luminance(colour) + 0.05) / (luminance(DARK_GROUND) + 0.05) >= 3
+
+
+# -- the page
+
+
+class WellFormed(HTMLParser):
+    """Checks that every element is closed in order; collects ids, references, text and what would be loaded."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.loads, self.tags, self.text = [], [], [], [], set(), ""
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif tag == "a" and name == "href":
+                self.links.append(value)
+            elif name in ("src", "href", "xlink:href", "srcset", "data", "poster") and not value.startswith("#"):
+                self.loads.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parsed(html: str) -> WellFormed:
+    parser = WellFormed()
+    parser.feed(html)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_holds_every_claim_is_well_formed_and_loads_nothing(language):
+    setting = Setting(quick=True, language=language)
+    outcomes = list(run_all([fake(at_most=3), fake("second", at_most=0), load("worked-answers")], setting))
+    html = page(outcomes, setting)
+    found = parsed(html)
+    assert found.loads == []
+    assert not found.tags & {"script", "link", "img", "iframe", "b", "t"}
+    styles = "".join(re.findall(r"<style.*?</style>", html, re.DOTALL))
+    assert re.findall(r"@import|url\((?!#)", styles) == []
+    assert len(set(found.ids)) == len(found.ids)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+    for outcome in outcomes:
+        experiment = outcome.experiment
+        assert setting.say(experiment.title) in found.text
+        assert source_of(experiment) in found.text
+        assert f"#{experiment.name}" in found.links
+        assert f"notebooks/{experiment.name}.ipynb" in found.links
+        for label in experiment.figures.values():
+            assert setting.say(label) in found.text
+        for claim in experiment.claims:
+            assert found.text.count(setting.say(claim.statement)) >= 2  # in the table and in the section
+            assert f"#{experiment.name}.{claim.name}" in found.links
+    words = {
+        "en": ("held", "refuted, as expected", "refuted, against expectation", "All claims", "quick run", "A caption"),
+        "zh": ("成立", "不成立（如预期）", "不成立（与预期相反）", "全部论断", "快速运行", "图注"),
+    }
+    assert all(word in found.text for word in words[language])
+    assert f'<html lang="{"zh-Hans" if language == "zh" else "en"}">' in html
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+    assert "prefers-color-scheme: dark" in html
+    assert html.count("<svg ") == 4
+    assert "<code>code&lt;T&gt;</code>" in html or language == "zh"
+
+
+def test_an_experiment_that_fails_is_on_the_page_and_stops_no_other():
+    def broken(seed, setting):
+        raise DataError("there is no <file>; name another.")
+
+    outcomes = list(run_all([fake("broken", measure=broken, at_most=3), fake(at_most=3)], QUICK))
+    assert [str(outcome.failure) for outcome in outcomes] == ["there is no <file>; name another.", "None"]
+    assert "Not measured: there is no <file>; name another." in parsed(page(outcomes, QUICK)).text
+    assert [len(outcome.judged) for outcome in outcomes] == [0, 1]
+
+
+# -- notebooks
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_notebook_is_nbformat_4_and_its_code_is_the_file(name):
+    experiment = load(name)
+    content = json.loads(notebook(experiment, QUICK))
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell["id"] for cell in content["cells"]]
+    assert len(set(ids)) == len(ids)
+    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    for cell, source in zip([cell for cell in content["cells"] if cell["cell_type"] == "code"], code, strict=True):
+        assert set(cell) == {"cell_type", "metadata", "source", "execution_count", "outputs", "id"}
+        assert (cell["execution_count"], cell["outputs"]) == (None, [])
+        compile(source, name, "exec")
+    original = source_of(experiment)
+    assert ast.dump(ast.parse("\n".join(code[:-2]))) == ast.dump(ast.parse(original))
+    assert content["cells"][0]["cell_type"] == "markdown"
+    first = "".join(content["cells"][0]["source"])
+    assert all(claim.statement.en in first for claim in experiment.claims)
+
+
+def test_a_notebook_runs_and_prints_the_verdicts(capsys):
+    content = json.loads(notebook(load("worked-answers"), QUICK))
+    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    namespace: dict = {}
+    for source in code[:-1]:  # the last one displays figures, which needs IPython
+        exec(compile(source, "notebook", "exec"), namespace)
+    assert "tanh-text-at-0: 0.25, bound = 1: refuted" in capsys.readouterr().out
+
+
+def test_a_source_file_is_cut_at_its_functions():
+    source = (
+        '"""Doc."""\n\nimport a\n\nB = 1  # b\n\n\n# of f\ndef f():\n    return 1\n\n\n@g\ndef h(): ...\n\n\nC = f()\n'
+    )
+    assert pieces(source) == [
+        '"""Doc."""\n\nimport a\n\nB = 1  # b',
+        "# of f\ndef f():\n    return 1",
+        "@g\ndef h(): ...",
+        "C = f()",
+    ]
+
+
+# -- the command
+
+
+def test_the_command_writes_the_folder_and_prints_the_table(tmp_path, registered, capsys):
+    registered(fake(at_most=3), fake("second", at_least=4, expected="refuted"), fake("third", at_most=2))
+    out = tmp_path / "deep" / "book"
+    assert run(["textbook", "--out", str(out), "--quick"]) == 0
+    printed = capsys.readouterr()
+    assert [line.split() for line in printed.out.splitlines()] == [
+        ["claim", "measured", "bound", "verdict"],
+        ["fake/low", "2", "(1", "…", "3)", "≤", "3", "held"],
+        ["second/low", "2", "(1", "…", "3)", "≥", "4", "refuted,", "as", "expected"],
+        ["third/low", "2", "(1", "…", "3)", "≤", "2", "inconclusive"],
+        ["page:", str(out / "index.html")],
+    ]
+    assert printed.err == ""
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    names = ("fake", "second", "third")
+    assert files == {
+        "index.html",
+        *(f"figures/{name}-curves.svg" for name in names),
+        *(f"notebooks/{name}.ipynb" for name in names),
+    }
+    svg = (out / "figures" / "fake-curves.svg").read_text(encoding="utf-8")
+    assert ET.fromstring(svg.encode()).tag.endswith("svg")
+    assert 'id="third.low"' in (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict"), [({"at_most": 0.5}, "refuted"), ({"at_most": 5, "expected": "refuted"}, "held")]
+)
+def test_an_unexpected_verdict_gives_4(tmp_path, registered, capsys, bounds, verdict):
+    registered(fake(**bounds), fake("fine", at_most=3))
+    assert run(["textbook", "--out", str(tmp_path)]) == 4
+    measured = f"measured 2 (1 … 3), bound ≤ {bounds['at_most']}"
+    assert capsys.readouterr().err == f"error: the claim fake/low is {verdict} against expectation: {measured}.\n"
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_the_json_object(tmp_path, registered, capsys):
+    registered(fake(at_most=0.5), fake("second", at_least=1))
+    assert run(["textbook", "--out", str(tmp_path), "--json", "--lang", "zh"]) == 4
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["page"] == str(tmp_path / "index.html")
+    assert (printed["language"], printed["quick"], printed["unexpected"]) == ("zh", False, ["fake/low"])
+    first, second = printed["experiments"]
+    assert first.pop("seconds") <= printed["seconds"]
+    assert first == {
+        "name": "fake",
+        "title": "假实验",
+        "source": "4.1",
+        "failure": None,
+        "claims": [
+            {
+                "name": "low",
+                "statement": "值 <很> 小。",
+                "figure": "value",
+                "at_least": None,
+                "at_most": 0.5,
+                "expected": "held",
+                "verdict": "refuted",
+                "mean": 2.0,
+                "min": 1.0,
+                "max": 3.0,
+            }
+        ],
+        "figures": {"value": [1.0, 2.0, 3.0], "other": [7.0, 7.0, 7.0]},
+        "drawings": [str(tmp_path / "figures" / "fake-curves.svg")],
+        "notebook": str(tmp_path / "notebooks" / "fake.ipynb"),
+    }
+    assert second["claims"][0]["verdict"] == "held"
+
+
+def test_only_the_named_experiments_run(tmp_path, registered, capsys):
+    registered(fake(at_most=3), fake("second", at_most=3))
+    assert run(["textbook", "second", "second", "--out", str(tmp_path), "--json"]) == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)["experiments"]] == ["second"]
+
+
+def test_what_fails_gives_3_for_data_and_1_else_and_nothing_is_lost(tmp_path, registered, capsys):
+    def no_data(seed, setting):
+        raise DataError("there is no file; name another.")
+
+    registered(fake("broken", measure=no_data, at_most=3), fake(at_most=3))
+    assert run(["textbook", "--out", str(tmp_path)]) == 3
+    printed = capsys.readouterr()
+    assert printed.err == "error: broken: there is no file; name another.\n"
+    assert "fake/low" in printed.out
+    nan = fake("broken", measure=lambda seed, setting: Measured({"value": float("inf"), "other": 0.0}), at_most=3)
+    registered(nan)
+    assert run(["textbook", "--out", str(tmp_path)]) == 1
+    assert "measured inf as 'value'" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_leaves_the_page_of_what_was_finished(tmp_path, registered):
+    def interrupt(seed, setting):
+        raise KeyboardInterrupt
+
+    registered(fake(at_most=3), fake("second", measure=interrupt, at_most=3))
+    assert run(["textbook", "--out", str(tmp_path)]) == 130
+    html = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'id="fake"' in html
+    assert 'id="second"' not in html
+
+
+def test_a_page_takes_its_name_when_it_is_whole(tmp_path, registered, monkeypatch):
+    registered(fake(at_most=3))
+    (tmp_path / "index.html").write_text("the old page")
+    monkeypatch.setattr(
+        "lamina.textbook.folder.os.replace", lambda source, target: (_ for _ in ()).throw(OSError("full"))
+    )
+    assert run(["textbook", "--out", str(tmp_path)]) == 1
+    assert (tmp_path / "index.html").read_text() == "the old page"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["index.html"]
+
+
+def test_usage_errors(tmp_path, registered, capsys, monkeypatch):
+    registered(fake(at_most=3), fake("second", at_most=3))
+    assert run(["textbook", "secnd", "--out", str(tmp_path)]) == 2
+    error = "error: there is no experiment 'secnd'. Did you mean 'second'? Known: fake, second.\n"
+    assert capsys.readouterr().err == error
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert run(["textbook", "--out", str(taken)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: cannot write the textbook to {str(taken)!r}, which is a file; name a folder with --out.\n"
+    )
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(["textbook", "--out", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().err == "error: the textbook's figures need matplotlib: pip install 'lamina[plot]'.\n"
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(MissingExtraError):
+        canvas()
+
+
+def test_the_list(tmp_path, registered, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registered(fake(at_most=3), fake("second", at_most=3))
+    assert run(["textbook", "--list", "--lang", "zh"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["name", "section", "claims", "title"],
+        ["fake", "4.1", "1", "假实验"],
+        ["second", "4.1", "1", "假实验"],
+    ]
+    assert run(["textbook", "second", "--list", "--json"]) == 0
+    expected = [{"name": "second", "section": "4.1", "claims": 1, "title": "A fake & its <title>"}]
+    assert json.loads(capsys.readouterr().out) == expected
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the experiments
+
+
+def texts(value):
+    """Every ``Text`` in an experiment."""
+    claims = [claim.statement for claim in value.claims]
+    return [value.title, value.about, *claims, *value.figures.values()]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_whole(name):
+    module = importlib.import_module(EXPERIMENTS[name])
+    experiment = load(name)
+    assert experiment.name == name
+    assert module.__doc__
+    assert experiment.claims
+    assert re.fullmatch(r"4\.1(\.\d+)*(, 4\.1(\.\d+)*)*", experiment.source)
+    assert Path(module.__file__).read_text(encoding="utf-8") == source_of(experiment)
+    for text in texts(experiment):
+        assert text.en.strip()
+        assert text.zh.strip()
+        assert not re.search(CJK, text.en)
+        # Chinese has punctuation marks of its own.
+        assert not re.search(rf"{CJK}[,;:!?.](?!\d)|[,;:!?](?={CJK})", text.zh), text.zh
+    for text in (experiment.title, experiment.about):
+        assert re.search(CJK, text.zh)
+
+
+@pytest.mark.parametrize("name", ["activation-gradients", "worked-answers"])
+def test_claims_that_need_no_training_have_the_declared_verdict(name):
+    outcome = run_one(load(name), QUICK)
+    assert [(each.claim.name, each.verdict) for each in outcome.judged] == [
+        (claim.name, claim.expected) for claim in load(name).claims
+    ]
+
+
+def test_what_the_textbook_got_wrong():
+    outcome = run_one(load("worked-answers"), QUICK)
+    refuted = {each.claim.name for each in outcome.judged if each.verdict == "refuted"}
+    assert refuted == {"tanh-text", "tanh-text-at-0", "prelu-linear"}
+    assert outcome.figures["text_at_zero"].values == (0.25, 0.25, 0.25)
+    assert outcome.figures["right_at_zero"].values == (1.0, 1.0, 1.0)
+    # The grid's step is 0.1 and the least bend is that of α = 0.25: (1 - α²) / 10.
+    assert outcome.figures["bend_at_zero"].mean == pytest.approx((1 - 0.25**2) / 10, abs=1e-12)
+
+
+def test_the_maxima_of_the_gradients():
+    figures = run_one(load("activation-gradients"), QUICK).figures
+    assert (figures["sigmoid_top"].mean, figures["tanh_top"].mean, figures["relu_at_zero"].mean) == (0.25, 1.0, 0.0)
