@@ -1,5 +1,7 @@
 """The formula around a row is what the model computes, up to a border that is there."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -41,7 +43,7 @@ def test_the_formula_holds_for_every_row_within_the_distance(task, options, i):
 @given(options=shapes(), i=st.integers(0, 59))
 def test_the_nearest_border_is_the_first_that_a_line_there_meets(options, i):
     model = random_model(**options)
-    row = frame()[i].to_dicts()[0]
+    row = frame(seed=1)[i].to_dicts()[0]  # rows of the training data lie on the edges of bins
     formula = lamina.local_formula(model, row)
     if formula.distance > 1e3:  # only the encoder's clipping
         assert formula.distance == pytest.approx(1e9, rel=1e-5) or formula.border == ""
@@ -104,17 +106,16 @@ def test_at_the_edge_of_two_bins_the_left_one_decides():
     model = random_model(hidden_units=(), numeric="piecewise_linear")
     code = model.encoder.numbers[0]
     # A column whose edges are the standardised values themselves, so that the row is on the edge exactly.
-    model.encoder = type(model.encoder)(
-        (type(code)(code.name, 0.0, 1.0, code.median, code.flag, (-1.0, 0.5, 2.0, 3.0, 4.0, 5.0)),)
-        + model.encoder.numbers[1:], (), (),
-    )  # fmt: skip
-    left = lamina.local_formula(model, {"age": 0.4, "size": 3.0, "year": 1990.0})
-    edge = lamina.local_formula(model, {"age": 0.5, "size": 3.0, "year": 1990.0})
-    right = lamina.local_formula(model, {"age": 0.6, "size": 3.0, "year": 1990.0})
+    edges = tuple(range(-2, 2 * len(code.edges) - 2, 2))
+    numbers = (replace(code, mean=0.0, scale=1.0, edges=edges), *model.encoder.numbers[1:])
+    model.encoder = replace(model.encoder, numbers=numbers)
+    left = lamina.local_formula(model, {"age": 1.9, "size": 1e3, "year": 1e4})
+    edge = lamina.local_formula(model, {"age": 2.0, "size": 1e3, "year": 1e4})
+    right = lamina.local_formula(model, {"age": 2.1, "size": 1e3, "year": 1e4})
     np.testing.assert_allclose(edge.weights["age"], left.weights["age"], rtol=1e-12)
     assert abs(edge.weights["age"][0] - right.weights["age"][0]) > 1e-3
-    assert (edge.distance, edge.border) == (0.0, "age = 0.5")
-    assert (left.border, right.border) == ("age = 0.5", "age = 0.5")
+    assert (edge.distance, edge.border) == (0.0, "age = 2")
+    assert (left.border, right.border) == ("age = 2", "age = 2")
     assert left.distance == pytest.approx(0.1)
     assert right.distance == pytest.approx(0.1)
 
@@ -129,7 +130,7 @@ def test_a_constant_unit_on_its_kink_is_no_border():
 def test_classes_have_a_line_each_and_many_columns_are_shortened():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 15)), rng.integers(0, 3, 40)
-    lines = str(lamina.local_formula(random_model((x, y), hidden_units=(6,)), x[:1])).splitlines()
+    lines = str(lamina.local_formula(random_model((x, y), hidden_units=(6,), numeric="standard"), x[:1])).splitlines()
     assert [line.split(" = ")[0] for line in lines[:3]] == ["logit(0)", "logit(1)", "logit(2)"]
     assert all(line.count("x") == 12 and line.endswith(" + 3 smaller terms") for line in lines[:3])
     assert lines[3].startswith("holds within 0.")

@@ -148,8 +148,8 @@ def test_two_pixels_span_a_plane():
         ({"y_range": (0.0, np.inf)}, "y_range = (0, inf) must be two finite numbers, the smaller one first."),
         (
             {"columns": ("age", "size"), "max_regions": 10},
-            "there are more than max_regions = 10 linear regions; take smaller ranges, a smaller network, fewer bins or "
-            "numeric='standard', or raise max_regions.",
+            "there are more than max_regions = 10 linear regions; take smaller ranges, a smaller network, fewer bins "
+            "or numeric='standard', or raise max_regions.",
         ),
     ],
 )

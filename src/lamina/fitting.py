@@ -8,36 +8,32 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lamina.config import Config, default
 from lamina.data import builtin
 from lamina.data.encoder import Encoder
-from lamina.data.ordering import row_hashes
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema, target_names
-from lamina.data.splits import holdout
 from lamina.data.table import Table
 from lamina.data.target_scaling import TargetScaler
-from lamina.errors import ConfigError, DataError, LaminaWarning, shortened
+from lamina.errors import ConfigError, LaminaWarning, shortened
 from lamina.losses import LOSSES
-from lamina.model import Model, build_network, row_weights, target_and_weights
-from lamina.run import Part, Run
+from lamina.model import Model, build_network
+from lamina.network.mlp import MLP
+from lamina.partition import Part, Rows, split, weighted_rows
+from lamina.run import Run
 from lamina.training.checkpoint import Checkpoint
 from lamina.training.loop import EpochRecord, TrainState
-from lamina.training.recipe import resolve, validation_fraction
+from lamina.training.recipe import resolve
 from lamina.training.schedules import SCHEDULES
 
 Array = NDArray[Any]
-
-# Whole weights become copies of their rows up to so many times the rows; beyond, and broken ones, stay weights.
-_MAX_COPIES = 4
 
 # What a model that training starts from has settled: its encoding and its layers.
 _SETTLED = (
@@ -173,12 +169,13 @@ def prepare(
     notes: list[str] = []
     if drop_missing_targets and names:
         table = _with_targets(table, names, notes)
-    table, weights = _weighted_rows(table, config.weight, min_rows)
+    table, weights = weighted_rows(table, config.weight, min_rows)
     if start is not None:
-        schema = start.schema
-        if config.weight is not None and config.weight not in (column.name for column in schema.columns):
-            table = table.without(config.weight)
-        config = _settled(config, start, options)
+        schema, table, config = (
+            start.schema,
+            _known(table, start.schema, config.weight),
+            _settled(config, start, options),
+        )
     elif schema is None:
         schema = Schema.infer(
             table, names, task=config.task, classes=classes, partial=partial, kind=config.kind,
@@ -188,11 +185,11 @@ def prepare(
     schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
     test = _official_test(data, config)
 
-    def read_held_out(holding: Any) -> _Whole:
+    def read_held_out(holding: Any) -> Rows:
         held = read_table(holding, text_columns=schema.category_names, data_dir=data_dir)
-        return _Whole.held_out(_with_targets(held, names, notes) if drop_missing_targets else held, schema)
+        return Rows.held_out(_with_targets(held, names, notes) if drop_missing_targets else held, schema)
 
-    tables = _split(_Whole.of(table, schema, weights, config), schema, config, test, read_held_out)
+    tables = split(Rows.of(table, schema, weights, config), schema, config, test, read_held_out)
     prepared = time.perf_counter()
     train = tables["train"]
     kinds = [column.kind for column in schema.features]
@@ -213,80 +210,10 @@ def prepare(
     network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)
     if start is not None:
         network.load_state_dict(start.network.state_dict())
-    state = TrainState.start(
-        network,
-        optimizer=config.optimizer,
-        learning_rate=config.learning_rate or 0.0,
-        weight_decay=config.weight_decay or 0.0,
-        batch_size=config.batch_size or 1,
-        generator=generator if device == "cpu" else torch.Generator(device).manual_seed(config.seed),
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        beta_1=config.beta_1,
-        beta_2=config.beta_2,
-        epsilon=config.epsilon,
-        tol=config.tol or 0.0,
-    )
+    state = _state(network, config, generator, device)
     seconds = {"fit": time.perf_counter() - prepared}
     earlier = [] if start is None else list(start.history)
     return Run(schema, encoder, config, scaler, parts, state, notes, device, _environment(), seconds, started, earlier)
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """Rows before they are encoded: features as the schema knows them, target, weights, and columns for the split."""
-
-    features: Table
-    y: Array
-    weights: Array | None
-    split_by: Table
-    positions: Array
-
-    @classmethod
-    def of(cls, table: Table, schema: Schema, weights: Array | None, config: Config) -> "_Whole":
-        """Return the rows of training data, in their canonical order where they may be shuffled at all."""
-        features = schema.check(table)[0]
-        y = schema.target.encode(table)
-        positions = np.arange(table.n_rows) if table.positions is None else table.positions
-        whole = cls(features, y, weights, table, positions)
-        return whole.rows(np.argsort(row_hashes(features, y, weights), kind="stable")) if config.shuffle else whole
-
-    @classmethod
-    def held_out(cls, table: Table, schema: Schema) -> "_Whole":
-        """Return the rows of a part that comes by itself."""
-        y, weights = target_and_weights(schema, table)
-        positions = np.arange(table.n_rows) if table.positions is None else table.positions
-        return cls(schema.check(table)[0], y, weights, table, positions)
-
-    def rows(self, index: Array) -> "_Whole":
-        weights = None if self.weights is None else self.weights[index]
-        return _Whole(
-            self.features.rows(index), self.y[index], weights, self.split_by.rows(index), self.positions[index]
-        )
-
-    def encoded(self, encoder: Encoder, dtype: str) -> Part:
-        return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions)
-
-
-def _weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Table, Array | None]:
-    """Return the rows with a weight above 0, those of whole weights as often as their weight says, and other weights.
-
-    A weight of 2 equals the row twice, and 0 its absence, in everything that follows.
-    """
-    weights = None if weight is None else row_weights(table, weight)
-    if weights is not None:
-        if not weights.any():
-            raise DataError(f"{table.source}: every weight in column {weight!r} is 0; nothing can be learned.")
-        if (weights == np.floor(weights)).all() and weights.sum() <= _MAX_COPIES * len(weights):
-            table, weights = table.rows(np.repeat(np.arange(table.n_rows), weights.astype(np.int64))), None
-        else:
-            table, weights = table.rows(weights > 0), weights[weights > 0]
-    if table.n_rows < min_rows:
-        plural = "" if table.n_rows == 1 else "s"
-        raise DataError(
-            f"{table.source} has {table.n_rows} usable row{plural}; at least {min_rows} are needed to learn from."
-        )
-    return table, weights
 
 
 def _with_targets(table: Table, names: Sequence[str], notes: list[str]) -> Table:
@@ -318,6 +245,28 @@ def _settled(config: Config, start: Model, options: dict[str, Any]) -> Config:
     return config.replace(**kept)
 
 
+def _known(table: Table, schema: Schema, weight: str | None) -> Table:
+    """Return ``table`` without its column of weights where ``schema`` does not know it; they have been read."""
+    return table.without(weight) if weight and weight not in (column.name for column in schema.columns) else table
+
+
+def _state(network: MLP, config: Config, generator: torch.Generator, device: str) -> TrainState:
+    return TrainState.start(
+        network,
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate or 0.0,
+        weight_decay=config.weight_decay or 0.0,
+        batch_size=config.batch_size or 1,
+        generator=generator if device == "cpu" else torch.Generator(device).manual_seed(config.seed),
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        beta_1=config.beta_1,
+        beta_2=config.beta_2,
+        epsilon=config.epsilon,
+        tol=config.tol or 0.0,
+    )
+
+
 def _scaler(schema: Schema, train: Part, config: Config) -> TargetScaler | None:
     if schema.target.task != "regression":
         return None
@@ -325,35 +274,6 @@ def _scaler(schema: Schema, train: Part, config: Config) -> TargetScaler | None:
         train.y, train.weights, names=schema.target.names, transform=config.target_transform,
         centred=LOSSES[config.loss].target_scaling == "standard",
     )  # fmt: skip
-
-
-def _split(
-    whole: _Whole, schema: Schema, config: Config, test: Any, read_held_out: Callable[[Any], _Whole]
-) -> dict[str, _Whole]:
-    """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left."""
-    rng = np.random.default_rng(config.seed)
-    parts: dict[str, _Whole] = {}
-    rest = whole
-    source = whole.features.source
-    fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
-    for name, holding in fractions.items():
-        if holding is None:
-            holding = validation_fraction(len(rest.y), config.early_stopping)
-        if not isinstance(holding, float):
-            parts[name] = read_held_out(holding)
-        elif holding > 0:
-            kept, held = holdout(
-                holding,
-                rest.y,
-                rng,
-                is_class=bool(schema.target.classes),
-                group=None if config.group is None else rest.split_by[config.group],
-                time=None if config.time is None else rest.split_by[config.time],
-            )
-            if not len(held) or not len(kept):
-                raise DataError(f"{source}: a {name} share of {holding:g} of {len(rest.y)} rows leaves a part empty.")
-            parts[name], rest = rest.rows(held), rest.rows(kept)
-    return {"train": rest, **dict(reversed(parts.items()))}
 
 
 def _device(name: str) -> str:

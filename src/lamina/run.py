@@ -14,13 +14,14 @@ from torch import Tensor
 
 from lamina.baselines import fit_baselines
 from lamina.config import Config
-from lamina.data.encoder import Arrays, Encoder
+from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, ModelFileError
 from lamina.losses import LOSSES
 from lamina.metrics import METRICS, one_score, score
 from lamina.model import Model, Report, as_tensors, build_network, prediction_of
+from lamina.partition import Part
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, TrainState, train
 from lamina.training.recipe import threads
@@ -30,26 +31,6 @@ Array = NDArray[Any]
 
 # Options that a run may be resumed with other values of.
 _CHANGEABLE = ("time_limit", "device", "test")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of one part, encoded.
-
-    Attributes:
-        arrays: as ``Encoder.transform`` returns them.
-        y: codes (n,), or values or labels (n, k).
-        weights: (n,) or ``None``.
-        positions: of each row in the source, counted from 0, (n,).
-    """
-
-    arrays: Arrays
-    y: Array
-    weights: Array | None
-    positions: Array
-
-    def __len__(self) -> int:
-        return len(self.y)
 
 
 @dataclass

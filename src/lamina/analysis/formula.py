@@ -68,6 +68,9 @@ class LocalFormula:
 def local_formula(model: Model, row: Any) -> LocalFormula:
     """Return the affine formula that ``model`` computes at ``row`` and in its whole piece.
 
+    With the piecewise-linear encoding, many rows of the training data lie on the edge of two bins, for the edges are
+    quantiles: ``distance`` is then as good as 0.
+
     Exactly on a kink the declared derivative of the activation decides (for relu that from the left), and at the edge
     of two bins the left bin; ``distance`` is then 0. Where several units are on their kinks at once, the formula may be
     that of no piece beside the row, as with any derivative by backpropagation.

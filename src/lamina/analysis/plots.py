@@ -144,7 +144,7 @@ def plot(
     texts = {"xlabel": xlabel, "ylabel": ylabel, "title": title}
     axes.set(**{name: text for name, text in texts.items() if text is not None})
     if names is not None:
-        axes.legend(frameon=False)
+        axes.legend(framealpha=0.85, edgecolor="none")  # readable where curves pass behind it
     figure: Figure = axes.figure
     return figure
 

@@ -101,7 +101,7 @@ def svg_of(figure: Any, name: str) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Return an ``<svg>`` element as a file of its own, with the ground and ink that the reader prefers, light or dark."""
+    """Return an ``<svg>`` element as a file of its own, with light or dark ground and ink as the reader prefers."""
     # Without a ground of its own, light ink would stand on the white that a browser puts behind an image.
     dark = f"@media (prefers-color-scheme: dark) {{ svg {{ color: #e6e8eb; background: {DARK_GROUND} }} }}"
     style = f"<style>svg {{ color: #1b1f24; background: #fff }} {dark}</style>"

@@ -12,7 +12,13 @@ from lamina.textbook.experiment import SEEDS, Claim, Experiment, Measured, Setti
 
 # What a user types -> the module that exports EXPERIMENT, in the order of the text; imported when it is run or listed.
 EXPERIMENTS = {
+    "network-figure": "lamina.textbook.experiments.network_figure",
+    "parameter-saving": "lamina.textbook.experiments.parameter_saving",
+    "logic-gates": "lamina.textbook.experiments.logic_gates",
+    "universal-approximation": "lamina.textbook.experiments.universal_approximation",
     "activation-gradients": "lamina.textbook.experiments.activation_gradients",
+    "vanishing-gradients": "lamina.textbook.experiments.vanishing_gradients",
+    "learned-activations": "lamina.textbook.experiments.learned_activations",
     "worked-answers": "lamina.textbook.experiments.worked_answers",
 }
 

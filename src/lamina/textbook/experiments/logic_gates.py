@@ -1,5 +1,7 @@
 """All 16 logic operations on two inputs: by hand, learned, and by a linear model, which fails on two of them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ NAMES = (
     "0", "AND", "A > B", "A", "A < B", "B", "XOR", "OR", "NOR", "XNOR", "NOT B", "A ≥ B", "NOT A", "A ≤ B", "NAND", "1",
 )  # fmt: skip
 XOR, XNOR = NAMES.index("XOR"), NAMES.index("XNOR")
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "task": "multilabel",
     "numeric": "standard",
     "early_stopping": False,
@@ -36,7 +38,8 @@ def by_hand(x: Array, activation: str) -> Array:
     b1 = 1 - ROWS.sum(axis=1)  # (4,)
     Z = x @ W1 + b1  # (n, 4)
     H = np.maximum(Z, 0) if activation == "relu" else (Z > 0).astype(np.float64)
-    return H @ GATES  # (n, 4)(4, 16)
+    answers: Array = H @ GATES  # (n, 4)(4, 16)
+    return answers
 
 
 def wrong(answers: Array) -> NDArray[np.int64]:
@@ -70,7 +73,11 @@ def square() -> Array:
 
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
-    titles = (Text("by hand, ReLU", "手工设定（ReLU）"), Text("learned MLP", "学得的 MLP"), Text("linear model", "线性模型"))
+    titles = (
+        Text("by hand, ReLU", "手工设定（ReLU）"),
+        Text("learned MLP", "学得的 MLP"),
+        Text("linear model", "线性模型"),
+    )
     figure, axes = canvas(1, 3, width=8.4, height=3, sharex=True, sharey=True)
     a, b = square().reshape(61, 61, 2).transpose(2, 0, 1)
     levels = np.linspace(0, 1, 11)
@@ -87,7 +94,12 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     counts, (above, below) = canvas(2, 1, width=7.6, height=3.4, sharex=True)
     for one, title, right in zip((above, below), titles[1:], measured[0].kept["right"], strict=True):
         one.bar(range(16), right, color=["#2c9461" if n == 4 else "#d0662a" for n in right], linewidth=0)
-        one.set(title=setting.say(title), ylim=(0, 4.2), yticks=[0, 2, 4], ylabel=setting.say(Text("rows right", "正确行数")))
+        one.set(
+            title=setting.say(title),
+            ylim=(0, 4.2),
+            yticks=[0, 2, 4],
+            ylabel=setting.say(Text("rows right", "正确行数")),
+        )
     below.set_xticks(range(16), NAMES, rotation=60)
     return [
         Drawing(
@@ -122,7 +134,8 @@ EXPERIMENT = Experiment(
         "课文说，可以很容易地设计隐藏节点来执行任意计算，例如对一对输入的基本逻辑操作。这样的操作共有 16 种，每张真值表"
         "对应一种。手工设定时，真值表的每一行用一个隐藏单元：它在该行为 1，在其余三行为 0；真值表本身就是到输出的权重。"
         "这里分别用阈值单元和 ReLU 计算。\n\n"
-        "随后，一个有 8 个 ReLU 单元的 MLP 从真值表同时学习 16 种操作；没有隐藏层的线性模型（16 个逻辑回归）也同样学习。",
+        "随后，一个有 8 个 ReLU 单元的 MLP 从真值表同时学习 16 种操作；没有隐藏层的线性模型（16 个逻辑回归）"
+        "也同样学习。",
     ),
     source="4.1.1.4",
     claims=(

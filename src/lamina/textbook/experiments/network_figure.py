@@ -1,6 +1,7 @@
 """The network of the text's figure: 4 inputs, 5 hidden units, 3 outputs; its layers and its parameters counted."""
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +18,22 @@ def network(seed: int) -> lamina.Model:
 
 def weights(model: lamina.Model) -> list[Tensor]:
     """The weight matrix of each layer that computes, (fan_in, fan_out)."""
-    return [*(block.affine.weight for block in model.network.hidden), model.network.output.weight]
+    blocks: list[Any] = list(model.network.hidden)
+    return [*(block.affine.weight for block in blocks), model.network.output.weight]
 
 
 def widths(shapes: list[tuple[int, int]]) -> list[int]:
     return [shapes[0][0], *(fan_out for _, fan_out in shapes)]
 
 
-def edges(affine: torch.nn.Module, fan_in: int) -> int:
-    """How many of a layer's outputs change with how many of its inputs: the derivatives that are not 0."""
-    return int((torch.autograd.functional.jacobian(affine, torch.zeros(1, fan_in)) != 0).sum())
+def edges(affine: Any, fan_in: int) -> int:
+    """How many of a layer's outputs change when each of its inputs in turn goes from 0 to 1."""
+    return int((affine(torch.eye(fan_in)) != affine(torch.zeros(1, fan_in))).sum())
 
 
 def measure(seed: int, setting: Setting) -> Measured:
     model = network(seed)
+    first: Any = model.network.hidden[0]
     shapes = [(int(weight.shape[0]), int(weight.shape[1])) for weight in weights(model)]
     n_inputs, n_hidden, n_outputs = widths(shapes)
     x = torch.randn(100, n_inputs, generator=torch.Generator().manual_seed(seed))
@@ -44,7 +47,7 @@ def measure(seed: int, setting: Setting) -> Measured:
         "layers": model.network.n_layers,
         "input_change": float((unchanged - x).abs().max()),
         "input_parameters": count.by_layer["inputs"],
-        "hidden_edges": edges(model.network.hidden[0].affine, n_inputs),
+        "hidden_edges": edges(first.affine, n_inputs),
         "output_edges": edges(model.network.output, n_hidden),
         "parameters": count.total,
         "hidden_parameters": count.by_layer["hidden 1"],
@@ -68,7 +71,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         for i, x in enumerate(positions):
             axes.text(x, level, f"{letters[level]}{'₀₁₂₃₄₅'[i + 1]}", color="white", ha="center", va="center", zorder=3)
     names = [Text("input layer: not counted", "输入层：不计入层数")]
-    for (fan_in, fan_out), name in zip(shapes, (Text("hidden layer", "隐藏层"), Text("output layer", "输出层")), strict=True):
+    for (fan_in, fan_out), name in zip(
+        shapes, (Text("hidden layer", "隐藏层"), Text("output layer", "输出层")), strict=True
+    ):
         formula = f"{fan_in} × {fan_out} + {fan_out} = {fan_in * fan_out + fan_out}"
         names.append(Text(f"{name.en}: {formula}", f"{name.zh}：{formula}"))
     for level, name in enumerate(names):
@@ -89,15 +94,17 @@ def exactly(name: str, statement: Text, figure: str, value: float) -> Claim:
 
 EXPERIMENT = Experiment(
     name="network-figure",
-    title=Text("The figure's network: 4 inputs, 5 hidden units, 3 outputs", "图中的网络：4 个输入、5 个隐藏单元、3 个输出"),
+    title=Text(
+        "The figure's network: 4 inputs, 5 hidden units, 3 outputs", "图中的网络：4 个输入、5 个隐藏单元、3 个输出"
+    ),
     about=Text(
         "The text draws an MLP with 4 inputs, one hidden layer of 5 units and 3 outputs, and says that it has two "
         "layers, since the input layer computes nothing, and that both are fully connected. Here the model is built "
         "for the iris flowers, which have 4 measurements and 3 species, and everything is read off the model: its "
-        "layers, what each unit depends on (derivatives that are not 0), and how many numbers it learns.",
-        "课文画出一个有 4 个输入、一个含 5 个单元的隐藏层和 3 个输出的 MLP，并指出：输入层不涉及任何计算，因此层数为 2；"
-        "两层都是全连接的。这里为鸢尾花数据（4 个测量值、3 个品种）构建该模型，一切都从模型本身读出：有哪些层、"
-        "每个单元依赖于什么（不为 0 的导数），以及要学习多少个数。",
+        "layers, which units change when an input does, and how many numbers it learns.",
+        "课文画出一个有 4 个输入、一个含 5 个单元的隐藏层和 3 个输出的 MLP，并指出：输入层不涉及任何计算，"
+        "因此层数为 2；两层都是全连接的。这里为鸢尾花数据（4 个测量值、3 个品种）构建该模型，一切都从模型本身读出："
+        "有哪些层、一个输入改变时哪些单元随之改变，以及要学习多少个数。",
     ),
     source="4.1.1.2",
     claims=(

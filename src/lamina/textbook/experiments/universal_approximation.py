@@ -39,7 +39,7 @@ def trained(function: Callable[[Array], Array], n: int, seed: int, setting: Sett
     model = lamina.fit(
         (x[:, None], function(x)), task="regression", hidden_units=(n,), numeric="standard", dropout=0.0,
         weight_decay=0.0, early_stopping=False, baselines=False, batch_size=64, learning_rate=0.02,
-        epochs=24 if setting.quick else 200, seed=seed,
+        epochs=24 if setting.quick else 150, seed=seed,
     )  # fmt: skip
     return lambda at: np.asarray(model.predict(at[:, None]), dtype=np.float64)
 

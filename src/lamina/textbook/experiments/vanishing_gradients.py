@@ -9,8 +9,8 @@ import lamina
 from lamina.textbook.drawing import canvas
 from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
 
-DEPTHS = (2, 5, 10, 20, 35, 50)  # layers as the text counts them: the hidden ones and the output
-UNITS = 128
+SHALLOWEST, DEEPEST = 2, 50  # layers as the text counts them: the hidden ones and the output
+UNITS = 64
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 STARTS = {
     "matched": Text("weights matched to σ", "与 σ 匹配的初始权重"),
@@ -24,9 +24,10 @@ def untrained(rows: Any, depth: int, activation: str, start: str, seed: int) -> 
     run = lamina.prepare(rows, hidden_units=hidden_units, activation=activation, normalization="none", seed=seed)
     model = run.current()
     if start == "small":
+        blocks: list[Any] = list(model.network.hidden)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for affine in [*(block.affine for block in model.network.hidden), model.network.output]:
+            for affine in [*(block.affine for block in blocks), model.network.output]:
                 affine.weight.normal_(0, 0.01, generator=generator)
     return model
 
@@ -38,15 +39,16 @@ def first_gradient(rows: Any, depth: int, activation: str, start: str, seed: int
 
 def factor(gradients: list[float]) -> float:
     """What one more layer multiplies the gradient by, from the shallowest to the deepest network."""
-    return float((gradients[-1] / gradients[0]) ** (1 / (DEPTHS[-1] - DEPTHS[0])))
+    return float((gradients[-1] / gradients[0]) ** (1 / (DEEPEST - SHALLOWEST)))
 
 
 def measure(seed: int, setting: Setting) -> Measured:
+    depths = (SHALLOWEST, 10, DEEPEST) if setting.quick else (SHALLOWEST, 5, 10, 20, 35, DEEPEST)
     digits = lamina.read_table("digits")
     drawn = np.random.default_rng(seed).permutation(digits.n_rows)
     rows = digits.rows(drawn[: 128 if setting.quick else 1024])
     gradients = {
-        (activation, start): [first_gradient(rows, depth, activation, start, seed) for depth in DEPTHS]
+        (activation, start): [first_gradient(rows, depth, activation, start, seed) for depth in depths]
         for activation in ACTIVATIONS
         for start in STARTS
     }
@@ -54,22 +56,23 @@ def measure(seed: int, setting: Setting) -> Measured:
     for (activation, start), each in gradients.items():
         figures[f"{activation}_{start}"] = each[-1] / each[0]
         figures[f"{activation}_{start}_factor"] = factor(each)
-    return Measured(figures, {"gradients": gradients})
+    return Measured(figures, {"gradients": gradients, "depths": depths})
 
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     figure, axes = canvas(1, 2, width=7.8, height=3.3, sharey=True)
+    depths = measured[0].kept["depths"]
     for axis, (start, title) in zip(axes, STARTS.items(), strict=True):
         for activation in ACTIVATIONS:
             means = np.mean([np.log10(each.kept["gradients"][activation, start]) for each in measured], axis=0)
-            axis.semilogy(DEPTHS, 10.0**means, marker="o", markersize=4, label=activation)
-        axis.set(title=setting.say(title), xlabel=setting.say(Text("layers", "层数")), xticks=DEPTHS)
+            axis.semilogy(depths, 10.0**means, marker="o", markersize=4, label=activation)
+        axis.set(title=setting.say(title), xlabel=setting.say(Text("layers", "层数")), xticks=depths)
     axes[0].set_ylabel(setting.say(Text("gradient norm, first layer", "第一层的梯度范数")))
     axes[0].legend()
     caption = Text(
         f"Norm of the gradient of the loss by the first layer's weights, before training, in networks of {UNITS} units "
-        "a layer (geometric mean of the seeds). Each axis of norms spans many powers of ten.",
-        f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。纵轴跨越许多个数量级。",
+        "a layer (geometric mean of the seeds).",
+        f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。",
     )
     return [Drawing("depth", figure, caption)]
 
@@ -79,8 +82,8 @@ def labels() -> dict[str, Text]:
     for activation in ACTIVATIONS:
         for start, name in STARTS.items():
             found[f"{activation}_{start}"] = Text(
-                f"gradient at {DEPTHS[-1]} layers / at {DEPTHS[0]}, {activation}, {name.en}",
-                f"{DEPTHS[-1]} 层与 {DEPTHS[0]} 层的梯度之比，{activation}，{name.zh}",
+                f"gradient at {DEEPEST} layers / at {SHALLOWEST}, {activation}, {name.en}",
+                f"{DEEPEST} 层与 {SHALLOWEST} 层的梯度之比，{activation}，{name.zh}",
             )
             found[f"{activation}_{start}_factor"] = Text(
                 f"factor for each layer, {activation}, {name.en}", f"每层的倍数，{activation}，{name.zh}"
@@ -99,11 +102,11 @@ EXPERIMENT = Experiment(
         "and not trained. What is measured, in float64, is the norm of the gradient of the loss by the weights of the "
         "first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and Bengio for sigmoid "
         "and tanh) and with those from N(0, 0.01²), which do for one hidden layer.",
-        "课文说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。sigmoid 的导数至多为 0.25，"
-        "反向传播每经过一层就要乘以它一次；ReLU 的导数则为 0 或 1。\n\n"
-        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，不作训练，以 float64 测量损失对第一层权重的梯度"
-        "范数。初始权重有两种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方法），"
-        "以及只有一个隐藏层时够用的 N(0, 0.01²)。",
+        "课文说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。sigmoid 的导数"
+        "至多为 0.25，反向传播每经过一层就要乘以它一次；ReLU 的导数则为 0 或 1。\n\n"
+        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，不作训练，以 float64 测量损失对第一层权重的"
+        "梯度范数。初始权重有两种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的"
+        "方法），以及只有一个隐藏层时够用的 N(0, 0.01²)。",
     ),
     source="4.1.2.1",
     claims=(
@@ -129,7 +132,8 @@ EXPERIMENT = Experiment(
         Claim(
             "relu",
             Text(
-                "With ReLU and matched weights it does not vanish: at 50 layers it is at least a hundredth of that at 2.",
+                "With ReLU and matched weights it does not vanish: at 50 layers it is at least a hundredth of that "
+                "at 2.",
                 "使用 ReLU 和匹配的初始权重时梯度不会消失：50 层时的梯度不小于 2 层时的百分之一。",
             ),
             "relu_matched",
@@ -156,7 +160,8 @@ EXPERIMENT = Experiment(
         Claim(
             "tanh-small",
             Text(
-                "With weights from N(0, 0.01²) the gradient of tanh vanishes as well, although its derivative is near 1.",
+                "With weights from N(0, 0.01²) the gradient of tanh vanishes as well, although its derivative is close "
+                "to 1.",
                 "初始权重取自 N(0, 0.01²) 时，tanh 的导数虽接近 1，梯度也同样消失。",
             ),
             "tanh_small",

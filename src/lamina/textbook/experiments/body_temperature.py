@@ -1,0 +1,171 @@
+"""Not even monotonic: the risk of death falls with body temperature up to 37 °C and rises above it."""
+
+from typing import Any
+
+import numpy as np
+
+import lamina
+from lamina.textbook.drawing import canvas
+from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
+
+GRID = np.linspace(33, 41, 801)
+LINEAR = {"hidden_units": (), "optimizer": "lbfgs"}
+# Without dropout, weight decay and the encoding of numbers that Lamina would choose: only the hidden layers differ.
+MLP = {"hidden_units": (64, 64), "dropout": 0.0, "epochs": 25}
+
+
+def risk(temperature: Any) -> Any:
+    """The probability of death that the patients are drawn with: 0.02 at 37 °C, 0.69 at 33 °C and at 41 °C."""
+    return 1 / (1 + np.exp(4 - 1.2 * np.abs(temperature - 37)))
+
+
+def patients(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    temperature = rng.uniform(33, 41, n)
+    return temperature, (rng.random(n) < risk(temperature)).astype(int)
+
+
+def fitted(x: Any, y: Any, seed: int, **options: Any) -> lamina.Model:
+    return lamina.fit((x[:, None], y), numeric="standard", weight_decay=0.0, baselines=False, seed=seed, **options)
+
+
+def distance(temperature: Any) -> Any:
+    return np.abs(temperature - 37)
+
+
+def auc(score: Any, y: Any) -> float:
+    """The probability that a dead patient has a higher score than a living one; equal scores count one half."""
+    _, position, count = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[position]  # equal scores share their mean rank
+    n_dead, n_alive = y.sum(), (1 - y).sum()
+    return float((rank[y == 1].sum() - n_dead * (n_dead + 1) / 2) / (n_dead * n_alive))
+
+
+def measure(seed: int, setting: Setting) -> Measured:
+    rng = np.random.default_rng(seed)
+    x, y = patients(10_000 if setting.quick else 40_000, rng)
+    linear = fitted(x, y, seed, **LINEAR)
+    told = fitted(distance(x), y, seed, **LINEAR)
+    mlp = fitted(x, y, seed, **MLP)
+    models = {
+        "linear": lambda x: linear.predict_proba(x[:, None])[:, 1],
+        "told": lambda x: told.predict_proba(distance(x)[:, None])[:, 1],
+        "mlp": lambda x: mlp.predict_proba(x[:, None])[:, 1],
+    }
+    x, y = patients(20_000, rng)
+    best = auc(risk(x), y)
+    scores = {name: auc(model(x), y) for name, model in models.items()}
+    curves = {name: model(GRID) for name, model in models.items()}
+    signs = np.sign(np.diff(curves["linear"]))
+    figures = {
+        "best_auc": best,
+        **{f"{name}_auc": score for name, score in scores.items()},
+        "linear_both": float(min((signs > 0).sum(), (signs < 0).sum())),
+        "told_short": best - scores["told"],
+        "mlp_short": best - scores["mlp"],
+        "mlp_lowest": float(GRID[curves["mlp"].argmin()]),
+    }
+    return Measured(figures, curves)
+
+
+def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
+    figure, axes = canvas(width=6, height=3)
+    axes.plot(GRID, risk(GRID), label=setting.say(Text("truth", "真实概率")))
+    names = {
+        "linear": Text("logistic regression of T", "以 T 为特征的逻辑回归"),
+        "told": Text("logistic regression of |T - 37|", "以 |T - 37| 为特征的逻辑回归"),
+        "mlp": Text("MLP of T", "以 T 为输入的多层感知机"),
+    }
+    for name, label in names.items():
+        axes.plot(GRID, measured[0].kept[name], label=setting.say(label))
+    axes.set(
+        xlabel=setting.say(Text("body temperature T (°C)", "体温 T（°C）")),
+        ylabel=setting.say(Text("probability of death", "死亡概率")),
+    )
+    axes.legend(loc="upper center")
+    caption = Text(
+        "The probability of death that the patients were drawn with, and what each model made of them (seed 0).",
+        "生成病人数据所用的死亡概率，以及各模型学到的结果（种子 0）。",
+    )
+    return [Drawing("risk", figure, caption)]
+
+
+EXPERIMENT = Experiment(
+    name="body-temperature",
+    title=Text("Body temperature: not monotonic", "体温：非单调的关系"),
+    about=Text(
+        "The text: above 37 °C a higher body temperature means a greater risk, below 37 °C a smaller one; no linear "
+        "model can say both. The distance from 37 °C as the feature mends it.\n\n"
+        "Here patients are drawn with temperatures from 33 °C to 41 °C and a risk of death that grows with the "
+        "distance from 37 °C. Models are compared by the area under the ROC curve: the probability that of a patient "
+        "who died and one who did not, the first is given the greater risk. 0.5 is chance; the true risk gives the "
+        "best there is. The MLP gets the temperature alone.",
+        "课文指出：体温高于 37 °C 时，温度越高风险越大；低于 37 °C 时，温度越高风险越小。线性模型无法同时表达这两点；"
+        "以距 37 °C 的距离作特征便可解决。\n\n"
+        "这里生成体温在 33 °C 到 41 °C 之间的病人，其死亡风险随体温距 37 °C 的距离增大。各模型以 ROC 曲线下面积（AUC）"
+        "比较，即任取一名死者和一名生者，死者被判风险更高的概率：0.5 相当于随机猜测，真实风险给出可能的最大值。"
+        "多层感知机的输入只有体温本身。",
+    ),
+    source="4.1.1.1",
+    claims=(
+        Claim(
+            "monotonic",
+            Text(
+                "The linear model's risk only rises, or only falls, with temperature: of the steps, none goes the "
+                "other way.",
+                "线性模型给出的风险随体温只升或只降：没有一步方向相反。",
+            ),
+            "linear_both",
+            at_most=0,
+        ),
+        Claim(
+            "linear",
+            Text(
+                "A linear model of the temperature is near chance.",
+                "以体温为特征的线性模型接近随机猜测。",
+            ),
+            "linear_auc",
+            at_least=0.45,
+            at_most=0.55,
+        ),
+        Claim(
+            "distance",
+            Text(
+                "With the distance from 37 °C as the feature the linear model is as good as it can be, within 0.01.",
+                "以距 37 °C 的距离为特征时，线性模型与可能的最优结果相差不超过 0.01。",
+            ),
+            "told_short",
+            at_most=0.01,
+        ),
+        Claim(
+            "mlp",
+            Text(
+                "The MLP, told nothing of 37 °C, is as good as it can be, within 0.02.",
+                "未被告知 37 °C 的多层感知机与可能的最优结果相差不超过 0.02。",
+            ),
+            "mlp_short",
+            at_most=0.02,
+        ),
+        Claim(
+            "turning-point",
+            Text(
+                "The MLP finds the temperature of the smallest risk, within half a degree.",
+                "多层感知机找到风险最小的体温，误差不超过半度。",
+            ),
+            "mlp_lowest",
+            at_least=36.5,
+            at_most=37.5,
+        ),
+    ),
+    figures={
+        "best_auc": Text("AUC of the true risk", "真实风险的 AUC"),
+        "linear_auc": Text("AUC of the logistic regression of T", "以 T 为特征的逻辑回归的 AUC"),
+        "told_auc": Text("AUC of the logistic regression of |T - 37|", "以 |T - 37| 为特征的逻辑回归的 AUC"),
+        "mlp_auc": Text("AUC of the MLP of T", "以 T 为输入的多层感知机的 AUC"),
+        "linear_both": Text("steps of the linear model against its direction", "线性模型中方向相反的步数"),
+        "told_short": Text("AUC that |T - 37| falls short of", "以 |T - 37| 为特征时与最优 AUC 之差"),
+        "mlp_short": Text("AUC that the MLP falls short of", "多层感知机与最优 AUC 之差"),
+        "mlp_lowest": Text("temperature of the MLP's smallest risk (°C)", "多层感知机给出的风险最小的体温（°C）"),
+    },
+    measure=measure,
+    draw=draw,
+)

@@ -1,0 +1,185 @@
+"""The textbook's figures, page and notebooks."""
+
+import ast
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from lamina.errors import DataError
+from lamina.textbook import runner
+from lamina.textbook.drawing import DARK_GROUND, SERIES, standalone, svg_of
+from lamina.textbook.experiment import Setting
+from lamina.textbook.notebooks import notebook, pieces, source_of
+from lamina.textbook.page import page
+from lamina.textbook.runner import EXPERIMENTS, load, run_all
+from textbook_fakes import QUICK, draw_curves, fake, value_by_seed
+
+# -- drawings
+
+
+def drawn_curves():
+    with runner.page_style():
+        (drawing,) = draw_curves([value_by_seed(0, QUICK)], QUICK)
+    return drawing.figure
+
+
+def test_an_svg_has_the_ink_of_its_page_and_ids_of_its_own():
+    first, again, other = (svg_of(drawn_curves(), name) for name in ("one", "one", "two"))
+    assert first == again
+    ids = set(re.findall(r'\bid="([^"]+)"', first))
+    assert len(ids) > 10
+    assert all(each.startswith("one-") for each in ids)
+    assert ids.isdisjoint(re.findall(r'\bid="([^"]+)"', other))
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', first)) <= ids
+    colours = {each.lower() for each in re.findall(r"(?:stroke|fill): ([^;\"]+)", first)}
+    assert "currentcolor" in colours
+    assert colours <= {"none", "currentcolor", *SERIES}
+    assert ">curve &lt;1&gt;</text>" in first.replace("\n", "")
+    assert ET.fromstring(standalone(first)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", SERIES)
+def test_series_are_legible_on_both_grounds(colour):
+    # WCAG 2.1, 1.4.11: graphical objects need a contrast of 3 : 1.
+    assert (luminance("#ffffff") + 0.05) / (luminance(colour) + 0.05) >= 3
+    assert (luminance(colour) + 0.05) / (luminance(DARK_GROUND) + 0.05) >= 3
+
+
+# -- the page
+
+
+class WellFormed(HTMLParser):
+    """Checks that every element is closed in order; collects ids, references, text and what would be loaded."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.loads, self.tags, self.text = [], [], [], [], set(), ""
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif tag == "a" and name == "href":
+                self.links.append(value)
+            elif name in ("src", "href", "xlink:href", "srcset", "data", "poster") and not value.startswith("#"):
+                self.loads.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parsed(html: str) -> WellFormed:
+    parser = WellFormed()
+    parser.feed(html)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_holds_every_claim_is_well_formed_and_loads_nothing(language):
+    setting = Setting(quick=True, language=language)
+    outcomes = list(run_all([fake(at_most=3), fake("second", at_most=0), load("worked-answers")], setting))
+    html = page(outcomes, setting)
+    found = parsed(html)
+    assert found.loads == []
+    assert not found.tags & {"script", "link", "img", "iframe", "b", "t"}
+    styles = "".join(re.findall(r"<style.*?</style>", html, re.DOTALL))
+    assert re.findall(r"@import|url\((?!#)", styles) == []
+    assert len(set(found.ids)) == len(found.ids)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+    for outcome in outcomes:
+        experiment = outcome.experiment
+        assert setting.say(experiment.title) in found.text
+        assert source_of(experiment) in found.text
+        assert f"#{experiment.name}" in found.links
+        assert f"notebooks/{experiment.name}.ipynb" in found.links
+        for label in experiment.figures.values():
+            assert setting.say(label) in found.text
+        for claim in experiment.claims:
+            assert found.text.count(setting.say(claim.statement)) >= 2  # in the table and in the section
+            assert f"#{experiment.name}.{claim.name}" in found.links
+    words = {
+        "en": ("held", "refuted, as expected", "refuted, against expectation", "All claims", "quick run", "A caption"),
+        "zh": ("成立", "不成立（如预期）", "不成立（与预期相反）", "全部论断", "快速运行", "图注"),
+    }
+    assert all(word in found.text for word in words[language])
+    assert f'<html lang="{"zh-Hans" if language == "zh" else "en"}">' in html
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
+    assert "prefers-color-scheme: dark" in html
+    assert html.count("<svg ") == 4
+    assert "<code>code&lt;T&gt;</code>" in html or language == "zh"
+
+
+def test_an_experiment_that_fails_is_on_the_page_and_stops_no_other():
+    def broken(seed, setting):
+        raise DataError("there is no <file>; name another.")
+
+    outcomes = list(run_all([fake("broken", measure=broken, at_most=3), fake(at_most=3)], QUICK))
+    assert [str(outcome.failure) for outcome in outcomes] == ["there is no <file>; name another.", "None"]
+    assert "Not measured: there is no <file>; name another." in parsed(page(outcomes, QUICK)).text
+    assert [len(outcome.judged) for outcome in outcomes] == [0, 1]
+
+
+# -- notebooks
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_notebook_is_nbformat_4_and_its_code_is_the_file(name):
+    experiment = load(name)
+    content = json.loads(notebook(experiment, QUICK))
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell["id"] for cell in content["cells"]]
+    assert len(set(ids)) == len(ids)
+    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    for cell, source in zip([cell for cell in content["cells"] if cell["cell_type"] == "code"], code, strict=True):
+        assert set(cell) == {"cell_type", "metadata", "source", "execution_count", "outputs", "id"}
+        assert (cell["execution_count"], cell["outputs"]) == (None, [])
+        compile(source, name, "exec")
+    original = source_of(experiment)
+    assert ast.dump(ast.parse("\n".join(code[:-2]))) == ast.dump(ast.parse(original))
+    assert content["cells"][0]["cell_type"] == "markdown"
+    first = "".join(content["cells"][0]["source"])
+    assert all(claim.statement.en in first for claim in experiment.claims)
+
+
+def test_a_notebook_runs_and_prints_the_verdicts(capsys):
+    content = json.loads(notebook(load("worked-answers"), QUICK))
+    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    namespace: dict = {}
+    for source in code[:-1]:  # the last one displays figures, which needs IPython
+        exec(compile(source, "notebook", "exec"), namespace)
+    assert "tanh-text-at-0: 0.25, bound = 1: refuted" in capsys.readouterr().out
+
+
+def test_a_source_file_is_cut_at_its_functions():
+    source = (
+        '"""Doc."""\n\nimport a\n\nB = 1  # b\n\n\n# of f\ndef f():\n    return 1\n\n\n@g\ndef h(): ...\n\n\nC = f()\n'
+    )
+    assert pieces(source) == [
+        '"""Doc."""\n\nimport a\n\nB = 1  # b',
+        "# of f\ndef f():\n    return 1",
+        "@g\ndef h(): ...",
+        "C = f()",
+    ]
