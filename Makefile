@@ -11,8 +11,10 @@ demo: $(STAMP)
 	$(BIN)/lamina train digits --test 0.2 -o digits.lamina
 	$(BIN)/lamina show digits.lamina | head -n 12
 
+# One process a core, each with one thread: OpenMP's threads spin while they wait, and two processes would trample each
+# other (benchmarks/LOG.md).
 test: lint
-	$(BIN)/pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov -n auto --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -260,7 +260,7 @@ def _checked_data(estimator: Any, X: Any, y: Any, task: str, min_rows: int) -> t
         if not (values.dtype == object and any(value is None or value != value for value in values.flat)):
             check_classification_targets(values)  # a missing class is named by its row later
         return X, values, "multilabel" if values.ndim == 2 else task
-    return X, values, task
+    return X, values.astype(np.float64) if values.dtype == bool else values, task
 
 
 def _checked(estimator: Any, X: Any, min_rows: int) -> Any:

@@ -10,7 +10,8 @@ from lamina.textbook.drawing import canvas
 from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
 
 PIXEL = (13, 17)  # the text's, of 28 x 28
-DRAWN = (0, 1, 7, 9)
+DRAWN = {"Trouser": "裤子", "Sneaker": "运动鞋", "Bag": "包", "Ankle boot": "短靴"}
+DRAWN_DIGITS = {0: "0", 1: "1", 7: "7", 9: "9"}
 
 
 def pictures(seed: int, setting: Setting) -> tuple[Any, ...]:
@@ -22,8 +23,7 @@ def pictures(seed: int, setting: Setting) -> tuple[Any, ...]:
         order = rng.permutation(len(x))
         return x[order[:1200]], y[order[:1200]], x[order[1200:]], y[order[1200:]]
     train, test = (lamina.read_table(name, data_dir=setting.data_dir) for name in ("fashion-mnist", "fashion-mnist:test"))
-    names = sorted(train["label"].levels)
-    y, y_test = (np.array([names.index(each) for each in t["label"].levels])[t["label"].values] for t in (train, test))
+    y, y_test = (np.array(each["label"].levels)[each["label"].values] for each in (train, test))
     rows = rng.permutation(len(y))[:20_000]
     return train["image"].values[rows], y[rows], test["image"].values, y_test
 
@@ -82,7 +82,9 @@ def measure(seed: int, setting: Setting) -> Measured:
     }
     lost = gradients(models["linear", "mixed"], shown[:1])
     maps = [linear[:, 0], lost[:, 0], mlp.mean(axis=1), inverted.mean(axis=1)]
-    return Measured(figures, {"maps": maps, "pixel": (row, column), "example": (x_test[0], top)})
+    drawn = DRAWN_DIGITS if setting.quick else DRAWN
+    places = {Text(str(name), zh): int(np.flatnonzero(np.unique(y) == name)[0]) for name, zh in drawn.items()}
+    return Measured(figures, {"maps": maps, "places": places, "pixel": (row, column), "example": (x_test[0], top)})
 
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
@@ -108,11 +110,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     )
     maps, grid = canvas(4, 5, width=7.2, height=6)
     for i, (gradient, label) in enumerate(zip(kept["maps"], rows, strict=True)):
-        largest = np.abs(gradient[list(DRAWN)]).max()
-        for j, k in enumerate(DRAWN):
+        largest = np.abs(gradient[list(kept["places"].values())]).max()
+        for j, (name, k) in enumerate(kept["places"].items()):
             grid[i, j].imshow(gradient[k], cmap="coolwarm", vmin=-largest, vmax=largest)
             grid[i, j].plot(kept["pixel"][1], kept["pixel"][0], "s", color="#1b1f24", markersize=5, fillstyle="none")
-            grid[0, j].set_title(setting.say(Text(f"class {k}", f"类别 {k}")))
+            grid[0, j].set_title(setting.say(name))
         grid[i, 0].set_ylabel(setting.say(label), rotation=0, ha="right", va="center")
     image, top = kept["example"]
     for place, example in ((2, image), (3, top - image)):

@@ -60,10 +60,10 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     labels = {
-        "linear": Text("linear\nmodel", "线性\n模型"),
-        "deep": Text("deep,\nno σ", "深层，\n无 σ"),
-        "narrow": Text("deep, no σ,\nnarrow", "深层，无 σ，\n有窄层"),
-        "relu": Text("deep,\nReLU", "深层，\nReLU"),
+        "linear": Text("linear", "线性模型"),
+        "deep": Text("deep, no σ", "深层，无 σ"),
+        "narrow": Text("no σ, narrow", "无 σ，有窄层"),
+        "relu": Text("deep, ReLU", "深层，ReLU"),
     }
     scores, axes = canvas(height=2.6)
     for place, name in enumerate(labels):
@@ -73,8 +73,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 
     values, axes = canvas()
     for marker, (name, spectrum) in zip("osD", measured[0].kept["spectra"].items(), strict=True):
-        label = setting.say(labels[name]).replace(",\n", ", ").replace("，\n", "，").replace("\n", "")
-        axes.semilogy(np.arange(1, CLASSES + 1), np.maximum(spectrum, 1e-16), marker=marker, label=label)
+        axes.semilogy(range(1, CLASSES + 1), spectrum, marker=marker, label=setting.say(labels[name]))
     axes.set_xlabel(setting.say(Text("singular value of the collapsed matrix", "合并后矩阵的第几个奇异值")))
     axes.set_ylabel(setting.say(Text("its size", "大小")))
     axes.legend()
