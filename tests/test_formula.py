@@ -127,6 +127,19 @@ def test_a_constant_unit_on_its_kink_is_no_border():
     assert (formula.distance, formula.border) == (3.0, "unit 1 of hidden layer 1")
 
 
+def test_a_slope_that_is_rounding_is_none():
+    # 0.1 x + 0.2 x - 0.3 x is 5.6e-17 x, and would meet its kink at 3.1, beside the row.
+    model = by_hand(
+        [[[1.0, 1.0, 1.0]], [[0.1], [0.2], [-0.3]], [[1.0]]], [[0.0, 0.0, 0.0], [-3.1 * (0.1 + 0.2 - 0.3)], [0.0]]
+    )
+    formula = lamina.local_formula(model, [[3.0]])
+    assert (formula.distance, formula.border) == (3.0, "unit 1 of hidden layer 1")
+    # 1.001 x - x is no rounding.
+    model = by_hand([[[1.0, 1.0]], [[1.001], [-1.0]], [[1.0]]], [[0.0, 0.0], [-0.002], [0.0]])
+    formula = lamina.local_formula(model, [[3.0]])
+    assert (formula.distance, formula.border) == (pytest.approx(1.0), "unit 1 of hidden layer 2")
+
+
 def test_classes_have_a_line_each_and_many_columns_are_shortened():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 15)), rng.integers(0, 3, 40)
@@ -143,6 +156,13 @@ def test_a_formula_that_holds_everywhere():
     assert (formula.distance, formula.border, formula.nearest) == (np.inf, "", {})
     assert list(formula.weights) == ["image[0,0]", "image[0,1]", "image[1,0]", "image[1,1]"]
     assert str(formula).endswith("\nholds everywhere")
+
+
+def test_a_row_that_lacks_a_column_is_refused():
+    formula = lamina.local_formula(random_model(hidden_units=(2,)), frame()[:1])
+    with pytest.raises(lamina.DataError) as error:
+        formula.at({"age": 1.0, "year": 2.0})
+    assert str(error.value) == "row lacks the column 'size', which the formula needs; give it a number."
 
 
 def test_a_curved_network_is_refused():

@@ -99,6 +99,31 @@ def test_bends_of_several_units_at_one_place_are_one_bend():
     np.testing.assert_allclose(pieces.merged().positions, [1 / 3], rtol=1e-15)
 
 
+def test_a_steep_unit_beside_a_flat_one_is_not_lost():
+    # Of the second layer: relu((1e-6 t + 100) - 100 - 5e-7), whose kink at 0.5 is blurred to 1e-6 by the 100s, and
+    # relu(1000 (t - 0.5000001)) beside it.
+    W = [[[1e-6, 0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0], [0.0, 1e3]], [[1.0], [1.0]]]
+    model = by_hand(W, [[100.0, 100.0, 0.0], [-5e-7, -500.0001], [0.0]])
+    pieces = lamina.linear_pieces(model, [[0.0]], [[1.0]])
+    np.testing.assert_allclose(pieces.at(0.75), model.predict_outputs([[0.75]]), rtol=1e-12)
+    np.testing.assert_allclose(pieces.positions, [0.5000001], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_units_that_bend_where_the_unit_before_does_bend_once(seed):
+    # leaky(leaky(... leaky(w (x - c)) ...)) bends at c alone, and nowhere beside it.
+    rng = np.random.default_rng(seed)
+    depth, c, w = 5, rng.uniform(0.1, 0.9), rng.uniform(0.3, 30, 6)
+    weights = [[[each]] for each in w]
+    model = by_hand(weights, [[-c * w[0]], *[[0.0]] * depth], "leaky_relu")
+    pieces = lamina.linear_pieces(model, [[0.0]], [[1.0]])
+    np.testing.assert_allclose(pieces.positions, [c], rtol=1e-15)
+    regions = lamina.linear_regions(
+        by_hand([[[w[0]], [w[1]]], *weights[1:]], [[-c * w[0]], *[[0.0]] * depth], "leaky_relu"), (0.0, 1.0), (0.0, 1.0)
+    )
+    assert regions.n_regions == 2
+
+
 def test_what_is_constantly_on_its_kink_cuts_nothing():
     # relu(x) - relu(x) = 0 goes through a relu of its own.
     model = by_hand([[[1.0, 0.1]], [[0.1], [-1.0]], [[1.0]]], [[0.0, 0.0], [0.0], [0.0]])

@@ -144,8 +144,10 @@ def test_two_pixels_span_a_plane():
             {"columns": ("age", "years")},
             "there is no number column 'years'. Did you mean 'year'? Known: age, size, year.",
         ),
-        ({"x_range": (3.0, 3.0)}, "x_range = (3, 3) must be two finite numbers, the smaller one first."),
-        ({"y_range": (0.0, np.inf)}, "y_range = (0, inf) must be two finite numbers, the smaller one first."),
+        ({"x_range": (3.0, 3.0)}, "x_range = (3.0, 3.0) must be two finite numbers, the smaller one first."),
+        ({"x_range": 3.0}, "x_range = 3.0 must be two finite numbers, the smaller one first."),
+        ({"y_range": (0.0, float("inf"))}, "y_range = (0.0, inf) must be two finite numbers, the smaller one first."),
+        ({"y_range": ("a", 2)}, "y_range = ('a', 2) must be two finite numbers, the smaller one first."),
         (
             {"columns": ("age", "size"), "max_regions": 10},
             "there are more than max_regions = 10 linear regions; take smaller ranges, a smaller network, fewer bins "

@@ -8,6 +8,7 @@ import numpy as np
 
 from lamina.analysis.row_function import row_function
 from lamina.analysis.stages import ROUNDING, Array, Stage
+from lamina.errors import DataError
 from lamina.model import Model
 
 _SHOWN_TERMS = 12
@@ -42,7 +43,14 @@ class LocalFormula:
     deviations: Mapping[str, float]
 
     def at(self, row: Mapping[str, float]) -> Array:
-        """Return what the formula gives, (k,), for the numbers in ``row``, which has every column of ``weights``."""
+        """Return what the formula gives, (k,), for the numbers in ``row``.
+
+        Raises:
+            DataError: a column of ``weights`` is not in it.
+        """
+        for column in self.weights:
+            if column not in row:
+                raise DataError(f"row lacks the column {column!r}, which the formula needs; give it a number.")
         return np.asarray(self.bias + sum(weight * row[column] for column, weight in self.weights.items()))
 
     def __str__(self) -> str:

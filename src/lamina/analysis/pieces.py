@@ -134,14 +134,32 @@ def _cut(stage: Stage, positions: Array, values: Array) -> tuple[Array, Array, A
         found.append(np.stack([piece, t, blur, share, unit, kinks[unit]], axis=1)[inside])
     crossings = np.concatenate(found)
     crossings = crossings[np.argsort(crossings[:, 1], kind="stable")]
-    apart = np.ones(len(crossings), dtype=bool)
-    apart[1:] = np.diff(crossings[:, 1]) > crossings[1:, 2] + crossings[:-1, 2]
-    _, t, _, share, _, kink = crossings[apart].T
-    piece, unit = (crossings[apart, column].astype(np.intp) for column in (0, 4))
+    crossings = crossings[_sharpest(crossings[:, 1], crossings[:, 2])]
+    _, t, _, share, _, kink = crossings.T
+    piece, unit = (crossings[:, column].astype(np.intp) for column in (0, 4))
     new = z[piece] + share[:, None] * (z[piece + 1] - z[piece])
     new[np.arange(len(new)), unit] = kink
     old = np.repeat(np.arange(len(z) - 1), 1 + np.bincount(piece, minlength=len(z) - 1))
     return np.insert(positions, piece + 1, t), np.insert(z, piece + 1, new, axis=0), old
+
+
+def _sharpest(t: Array, blur: Array) -> Array:
+    """Return a mask (c,) of the crossings to keep: of those that rounding cannot tell apart, the sharpest.
+
+    Args:
+        t: (c,), where they are, ascending.
+        blur: (c,), how far rounding may have moved each. One is left out where a kept one is as near as its own blur:
+            by the blur of the other, a steep unit would be lost to a flat one beside it.
+    """
+    kept = np.ones(len(t), dtype=bool)
+    close = np.concatenate([[False], np.diff(t) <= np.maximum(blur[1:], blur[:-1]), [False]])
+    starts, ends = np.flatnonzero(~close[:-1] & close[1:]), np.flatnonzero(close[:-1] & ~close[1:])
+    for start, end in zip(starts, ends, strict=True):
+        chosen: list[int] = []
+        for i in start + np.argsort(blur[start : end + 1], kind="stable"):
+            kept[i] = all(abs(t[i] - t[j]) > blur[i] for j in chosen)
+            chosen += [i] * bool(kept[i])
+    return kept
 
 
 def _check_alike(a: RowFunction, b: RowFunction) -> None:

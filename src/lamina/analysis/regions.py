@@ -77,21 +77,18 @@ def linear_regions(
         >>> float(regions.areas.sum())
         12.0
     """
-    for name, (low, high) in (("x_range", x_range), ("y_range", y_range)):
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise ConfigError(f"{name} = ({low:g}, {high:g}) must be two finite numbers, the smaller one first.")
+    low, high = np.array([_checked("x_range", x_range), _checked("y_range", y_range)]).T
     function = row_function(model, _medians(model) if row is None else row)
     chosen = _chosen(function, columns)
     origin, directions = function.point, np.zeros((2, len(function.point)))
-    for axis, (column, (low, high)) in enumerate(zip(chosen, (x_range, y_range), strict=True)):
-        origin[column], directions[axis, column] = low, high - low
+    origin[chosen], directions[[0, 1], chosen] = low, high - low
     regions = _regions(function.along(origin, directions), max_regions)
-    corner, size = np.array([x_range[0], y_range[0]]), np.array([x_range[1] - x_range[0], y_range[1] - y_range[0]])
+    size = high - low
     weights = np.stack([slopes for _, _, slopes in regions]) / size[:, None]
-    middles = np.stack([corner + square.mean(axis=0) * size for square, _, _ in regions])
+    middles = np.stack([low + square.mean(axis=0) * size for square, _, _ in regions])
     biases = np.stack([values for _, values, _ in regions]) - np.einsum("ni,nik->nk", middles, weights)
     first, second = (function.columns[column] for column in chosen)
-    polygons = tuple(corner + square * size for square, _, _ in regions)
+    polygons = tuple(low + square * size for square, _, _ in regions)
     return LinearRegions((first, second), polygons, weights.transpose(0, 2, 1), biases, function.outputs)
 
 
@@ -154,6 +151,16 @@ def _halves(vertices: Array, z: Array, unit: int, kink: float, noise: float) -> 
     on = np.zeros(len(edges), dtype=bool)
     above, below = (np.concatenate([side, on])[order] for side in (above, below))
     return [(vertices[~below], z[~below]), (vertices[~above], z[~above])]
+
+
+def _checked(name: str, given: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ConfigError(f"{name} = {given!r} must be two finite numbers, the smaller one first.")
+    return low, high
 
 
 def _area(polygon: Array) -> float:

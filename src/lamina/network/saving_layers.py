@@ -20,7 +20,7 @@ from lamina.registry import Registry
 class PHM(nn.Module):
     """X W + b with W = Σ A_i ⊗ S_i, i = 1, ..., n: parameterized hypercomplex multiplication, for 1/n of the weights.
 
-    Zhang et al. 2021, arXiv 2102.08597, eqs. 3.1 and 3.2. W consists of n by n blocks, block (a, c) being
+    Zhang et al. 2021, arXiv 2102.08597, the PHM layer. W consists of n by n blocks, block (a, c) being
     Σ_i A_i[a, c] S_i; the A_i are the multiplication table of a number system of n dimensions, which is learned.
     NOTE: a row of X is an example here, and a column there: their A_i and S_i are the transposes of these.
 
@@ -86,7 +86,7 @@ class PHM(nn.Module):
 class LowRank(nn.Module):
     """X U V + b: a weight matrix of rank r at most.
 
-    Sainath et al. 2013, "Low-rank matrix factorization for deep neural network training", section 2.
+    Sainath et al. 2013, "Low-rank matrix factorization for deep neural network training", ICASSP.
 
     Shapes: input (n, fan_in), output (n, fan_out), ``U`` (fan_in, r), ``V`` (r, fan_out), ``bias`` (fan_out,).
 
@@ -217,9 +217,9 @@ AFFINE_LAYERS.register(
         "X W + b, W = Σ A_i ⊗ S_i over i = 1, ..., n",
         "n^3 + fan_in fan_out / n + fan_out",
         _phm,
-        "Zhang et al. 2021, eqs. 3.1 and 3.2",
+        "Zhang et al. 2021, arXiv 2102.08597, the PHM layer",
     )
 )
 AFFINE_LAYERS.register(
-    AffineLayer("low_rank", "X U V + b", "(fan_in + fan_out) r + fan_out", _low_rank, "Sainath et al. 2013, section 2")
+    AffineLayer("low_rank", "X U V + b", "(fan_in + fan_out) r + fan_out", _low_rank, "Sainath et al. 2013, ICASSP")
 )

@@ -68,7 +68,7 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
-    figure, axes = canvas(width=6, height=3)
+    figure, axes = canvas(width=5.4, height=3)
     axes.plot(GRID, risk(GRID), label=setting.say(Text("truth", "真实概率")))
     names = {
         "linear": Text("logistic regression of T", "以 T 为特征的逻辑回归"),

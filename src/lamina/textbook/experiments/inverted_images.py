@@ -36,6 +36,8 @@ def half_inverted(x: Any, top: int, rng: np.random.Generator) -> Any:
 
 def fitted(x: Any, y: Any, seed: int, setting: Setting, **options: Any) -> lamina.Model:
     epochs, batch_size = (25, 64) if setting.quick else (10, 256)
+    if setting.quick and not options["hidden_units"]:
+        options["learning_rate"] = 0.02  # with few steps, a linear model needs long ones
     return lamina.fit(
         (x, y), epochs=epochs, batch_size=batch_size, early_stopping=False, baselines=False, seed=seed, **options
     )
@@ -108,7 +110,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         Text("MLP, at\nimages", "多层感知机，\n在原图处"),
         Text("MLP, at their\ninverses", "多层感知机，\n在反转图处"),
     )
-    maps, grid = canvas(4, 5, width=7.2, height=6)
+    maps, grid = canvas(4, 5, width=5.4, height=4)
     for i, (gradient, label) in enumerate(zip(kept["maps"], rows, strict=True)):
         largest = np.abs(gradient[list(kept["places"].values())]).max()
         for j, (name, k) in enumerate(kept["places"].items()):

@@ -120,13 +120,13 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     income_label = Text("income (thousands)", "收入（千）")
-    figure, (wide, near) = canvas(1, 2, width=8, height=3, sharey=True)
+    figure, (wide, near) = canvas(2, 1, width=5.4, height=5)
     for axes, limit in ((wide, 1_100), (near, 300)):
         axes.plot(INCOMES / 1000, chance(INCOMES), label=setting.say(Text("truth", "真实概率")))
         for name, label in NAMES.items():
             axes.plot(INCOMES / 1000, measured[0].kept["curves"][name], label=setting.say(label))
-        axes.set(xlim=(0, limit), xlabel=setting.say(income_label))
-    wide.set_ylabel(setting.say(Text("probability of repayment", "还款概率")))
+        axes.set(xlim=(0, limit), ylabel=setting.say(Text("probability of repayment", "还款概率")))
+    near.set_xlabel(setting.say(income_label))
     near.legend()
     drawings = [
         Drawing(
@@ -134,8 +134,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             figure,
             Text(
                 "The probability of repayment that the loans were drawn with, and what each model made of them (seed "
-                "0). Right: the same, nearer.",
-                "生成贷款数据所用的还款概率，以及各模型学到的结果（种子 0）。右：局部放大。",
+                "0). Below: the same, nearer.",
+                "生成贷款数据所用的还款概率，以及各模型学到的结果（种子 0）。下：局部放大。",
             ),
         )
     ]

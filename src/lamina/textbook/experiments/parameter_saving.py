@@ -41,7 +41,7 @@ def trained(kind: str, train: Any, seed: int, setting: Setting) -> lamina.Model:
     return lamina.fit(
         train,
         hidden_units=(128, 128) if setting.quick else (256, 128),
-        epochs=12 if setting.quick else 5,
+        epochs=10 if setting.quick else 5,
         batch_size=64 if setting.quick else 256,
         learning_rate=0.005 if setting.quick else None,
         early_stopping=False,
@@ -91,8 +91,12 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         counts = [each.figures[f"{kind}_parameters"] for each in measured]
         scores = [each.figures[f"{kind}_accuracy"] for each in measured]
         right.semilogx(counts, scores, marker=marker, linestyle="none", label=setting.say(NAMES[kind]))
+    ticks = [measured[0].figures[f"{kind}_parameters"] for kind in KINDS]
+    right.set_xticks(ticks, [f"{tick / 1000:.0f}" for tick in ticks])
+    right.minorticks_off()
     right.set(
-        xlabel=setting.say(Text("parameters", "参数个数")), ylabel=setting.say(Text("test accuracy", "测试准确率"))
+        xlabel=setting.say(Text("thousand parameters", "参数个数（千）")),
+        ylabel=setting.say(Text("test accuracy", "测试准确率")),
     )
     right.legend(fontsize=9)
     return [

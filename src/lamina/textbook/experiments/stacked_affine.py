@@ -20,7 +20,8 @@ NETWORKS = {
 
 
 def drawn_rows(n: int, seed: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Return x (n, 10) and classes (n,): the largest of six scores, each in part linear in x and in part quadratic."""
+    """Return x (n, 10) and classes (n,): the largest of six scores, each in part linear in x and in part "
+    "quadratic."""
     linear, quadratic = np.random.default_rng(seed).normal(size=(2, D, CLASSES))
     x = rng.normal(size=(n, D))
     return x, (x @ linear + (x**2 - 1) @ quadratic).argmax(axis=1)
@@ -92,7 +93,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 f"The one matrix that each network without σ is (seed 0): a layer of {NARROW} units leaves {NARROW} "
                 "singular values, and rounding errors.",
-                f"每个没有 σ 的网络所等价的那一个矩阵（种子 0）：宽度为 {NARROW} 的层只留下 {NARROW} 个奇异值，其余是舍入误差。",
+                f"每个没有 σ 的网络所等价的那一个矩阵（种子 0）：宽度为 {NARROW} 的层只留下 {NARROW} 个奇异值，"
+                "其余是舍入误差。",
             ),
         ),
     ]
@@ -102,18 +104,23 @@ EXPERIMENT = Experiment(
     name="stacked-affine",
     title=Text("Stacked affine layers are one", "堆叠的仿射层等于一层"),
     about=Text(
-        "The text: adding hidden layers brings additional sets of parameters and, without a nonlinearity between them, "
+        "The text: adding hidden layers brings additional sets of parameters and, without a nonlinearity between "
+        "them, "
         "nothing else. An affine function of an affine function is an affine function, and the linear model could "
         "represent any affine function already.\n\n"
         "Here a problem that is only in part linear (10 features, 6 classes) is learned by a linear model, by a "
         "network with three hidden layers and the activation `identity`, and by the same network with ReLU. "
         "`lamina.collapse` multiplies the layers of the second one together. All are trained with L-BFGS to the "
-        f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} units: its "
+        f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} "
+        "units: its "
         "matrix is a product through two dimensions, and that is less than a linear model has.",
-        "课文说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。仿射函数的仿射函数本身就是仿射函数，"
+        "课文说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。"
+        "仿射函数的仿射函数本身就是仿射函数，"
         "而线性模型已经能够表示任何仿射函数。\n\n"
-        "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` 的网络，"
-        "以及换成 ReLU 的同一网络来学习。`lamina.collapse` 把第二个网络的各层乘到一起。所有网络都用 L-BFGS 训练到极小值，"
+        "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` "
+        "的网络，"
+        "以及换成 ReLU 的同一网络来学习。`lamina.collapse` 把第二个网络的各层乘到一起。所有网络都用 L-BFGS "
+        "训练到极小值，"
         f"剩下的误差就是它们表示不了的部分。还有一个网络含宽度为 {NARROW} 的层：它的矩阵是经过二维空间的乘积，"
         "表达能力反而低于线性模型。",
     ),

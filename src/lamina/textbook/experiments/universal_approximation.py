@@ -83,9 +83,10 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     axes[0].legend(fontsize=9)
     caption = Text(
         "Error of one hidden layer of ReLU units against its width: built by hand from equidistant knots, and trained "
-        "(one line for each seed). The hand-made error of a smooth function falls with the square of the width.",
+        "(one line for each seed). The hand-made error of a smooth function falls with the square of the width. "
+        "A small trained network may do better, since it chooses its own knots; a large one falls behind.",
         "单隐藏层 ReLU 网络的误差与宽度的关系：用等距节点手工构造，以及训练所得（每个种子一条线）。"
-        "对光滑函数，手工构造的误差与宽度的平方成反比。",
+        "对光滑函数，手工构造的误差与宽度的平方成反比。小网络训练后可能更好，因为节点由它自己选择；大网络则落在后面。",
     )
     return [Drawing("errors", figure, caption)]
 

@@ -1,0 +1,282 @@
+"""Deep instead of wide: a layer of two units doubles the pieces of a function, and one layer counts its units."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import lamina
+from lamina.textbook.drawing import canvas
+from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
+
+Layer = tuple[Any, Any]  # W (fan_in, units), b (units,)
+
+# Rows of mean 0 and deviation 1, so that the network sees x itself and not x standardised.
+UNIT_ROWS = (np.array([[-1.0], [1.0]]), np.array([-1.0, 1.0]))
+OPTIONS = {"task": "regression", "numeric": "standard", "dtype": "float64", "early_stopping": False, "dropout": 0.0}
+LEARNED, PARABOLA = 8, 8  # depths
+
+
+def network(layers: list[Layer]) -> lamina.Model:
+    """Return the ReLU network of one input that has these weights, the output layer last."""
+    run = lamina.prepare(UNIT_ROWS, hidden_units=tuple(len(b) for _, b in layers[:-1]), **OPTIONS)
+    affine = [block.affine for block in run.state.network.hidden] + [run.state.network.output]
+    with torch.no_grad():
+        for part, (W, b) in zip(affine, layers, strict=True):
+            part.weight.copy_(torch.tensor(W, dtype=torch.float64))
+            part.bias.copy_(torch.tensor(b, dtype=torch.float64))
+    return run.current()
+
+
+def sawtooth(depth: int) -> list[Layer]:
+    """Return the layers of T(T(...T(x))), with T(x) = 2 ReLU(x) - 4 ReLU(x - 1/2), up to 1 and down again."""
+    tent = ([[2, 2], [-4, -4]], [0, -0.5])  # the two units of the next T, from the two of this one
+    return [([[1, 1]], [0, -0.5]), *[tent] * (depth - 1), ([[2], [-4]], [0])]
+
+
+def parabola(depth: int) -> list[Layer]:
+    """Return the layers of x - Σ T(...T(x)) / 4^s, s = 1, ..., depth: it is x² at the multiples of 2^-depth."""
+    # The third unit carries the sum, which is never negative.
+    others = [([[2, 2, -2 / 4**s], [-4, -4, 4 / 4**s], [0, 0, 1]], [0, -0.5, 0]) for s in range(1, depth)]
+    return [([[1, 1, 1]], [0, -0.5, 0]), *others, ([[-2 / 4**depth], [4 / 4**depth], [1]], [0])]
+
+
+def in_one_layer(depth: int) -> list[Layer]:
+    """Return the layers of the same function as ``sawtooth(depth)``, with a unit for each of its pieces."""
+    n = 2**depth
+    change = 2.0 * n * (-1.0) ** np.arange(n)  # of the slope, where a piece begins
+    change[0] = n
+    return [(np.ones((1, n)), -np.arange(n) / n), (change[:, None], [0])]
+
+
+def pieces_of(model: lamina.Model) -> Any:
+    return lamina.linear_pieces(model, [[0.0]], [[1.0]])
+
+
+def pieces_of_random(n: int, rng: np.random.Generator) -> int:
+    """Return the number of pieces on [0, 1] of a layer of ``n`` units that all bend there."""
+    weights, bends = rng.normal(size=(1, n)), rng.random(n)
+    model = network([(weights, -weights[0] * bends), (rng.normal(size=(n, 1)), [0])])
+    return pieces_of(model).n_distinct
+
+
+def parabola_error(depth: int) -> float:
+    """Return the largest |f(x) - x²| on [0, 1], which is in the middle of a piece or at its ends."""
+    pieces = pieces_of(network(parabola(depth)))
+    ends = np.concatenate([[0.0], pieces.positions, [1.0]])
+    x = np.concatenate([ends, (ends[1:] + ends[:-1]) / 2])
+    return float(np.abs(pieces.at(x)[:, 0] - x**2).max())
+
+
+def side_by_side(depth: int, seed: int) -> Any:
+    """Return x, sawtooth(depth) and what a network with as many units in one layer learned of it, each (n,)."""
+    x = (np.arange(16 * 2**depth) + 0.5)[:, None] / (16 * 2**depth)
+    y = network(sawtooth(depth)).predict(x)
+    training = {"optimizer": "lbfgs", "epochs": 200, "weight_decay": 0.0, "baselines": False, "seed": seed}
+    model = lamina.fit((x, y), hidden_units=(2 * depth,), **OPTIONS, **training)
+    return np.stack([x[:, 0], y, model.predict(x)])
+
+
+def measure(seed: int, setting: Setting) -> Measured:
+    rng = np.random.default_rng(seed)
+    deepest = 10 if setting.quick else 13
+    deep = {depth: network(sawtooth(depth)) for depth in range(1, deepest + 1)}
+    pieces = {depth: pieces_of(model).n_distinct for depth, model in deep.items()}
+    random = {n: pieces_of_random(n, rng) for n in 2 ** np.arange(10)}
+    wide = network(in_one_layer(deepest))
+    x = rng.integers(0, 2**30, size=(2_000, 1)) / 2**30  # of these, both networks compute without rounding
+    parameters = [lamina.parameter_count(model).total for model in (deep[deepest], wide)]
+    learned = side_by_side(LEARNED, seed)
+    errors = {depth: parabola_error(depth) for depth in range(1, PARABOLA + 1)}
+    figures = {
+        "pieces_error": max(abs(pieces[depth] - 2**depth) for depth in deep),
+        "excess": max(random[n] - (n + 1) for n in random),
+        "wide_difference": float(np.abs(wide.predict(x) - deep[deepest].predict(x)).max()),
+        "deep_parameters": parameters[0],
+        "wide_parameters": parameters[1],
+        "parameter_ratio": parameters[1] / parameters[0],
+        "learned_error": float(np.abs(learned[2] - learned[1]).mean()),
+        "parabola_share": max(error * 4 ** (depth + 1) for depth, error in errors.items()),
+        "parabola_ratio": best_in_one_layer(3 * PARABOLA) / errors[PARABOLA],
+    }
+    return Measured(figures, {"pieces": pieces, "random": random, "errors": errors, "learned": learned})
+
+
+def best_in_one_layer(n: int) -> float:
+    """Return the least error with which ``n`` units in one layer, so n + 1 pieces, approximate x² on [0, 1]."""
+    return 1 / (8 * (n + 1) ** 2)  # of a piece of length h: h² / 8, the line half of h² / 4 below the chord
+
+
+def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
+    kept = measured[0].kept
+    teeth, (above, below) = canvas(2, 1, height=4.2)
+    x = np.linspace(0, 1, 513)
+    for depth in (1, 2, 4):
+        label = setting.say(Text(f"{depth} layers" if depth > 1 else "1 layer", f"{depth} 层"))
+        above.plot(x, network(sawtooth(depth)).predict(x[:, None]), label=label)
+    above.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.3))
+    shown = kept["learned"][:, kept["learned"][0] < 1 / 8]
+    below.plot(
+        shown[0], shown[1], label=setting.say(Text(f"{LEARNED} layers of 2 units", f"{LEARNED} 层，每层 2 个单元"))
+    )
+    below.plot(
+        shown[0],
+        shown[2],
+        label=setting.say(Text(f"1 layer of {2 * LEARNED}, learned", f"1 层 {2 * LEARNED} 个单元，学得")),
+    )
+    below.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.3))
+    below.set_xlabel("x")
+
+    counts, left = canvas()
+    depths, widths = (np.array(list(kept[key])) for key in ("pieces", "random"))
+    left.loglog(
+        2 * depths, list(kept["pieces"].values()), "o-", label=setting.say(Text("layers of 2 units", "每层 2 个单元"))
+    )
+    left.loglog(widths, list(kept["random"].values()), "s--", label=setting.say(Text("one layer", "单层")))
+    left.set(
+        xlabel=setting.say(Text("hidden units", "隐藏单元数")), ylabel=setting.say(Text("linear pieces", "线性段数"))
+    )
+    left.legend()
+
+    errors, right = canvas()
+    depths = np.array(list(kept["errors"]))
+    right.semilogy(
+        3 * depths, list(kept["errors"].values()), "o-", label=setting.say(Text("layers of 3 units", "每层 3 个单元"))
+    )
+    best = [best_in_one_layer(3 * depth) for depth in depths]
+    right.semilogy(3 * depths, best, "s--", label=setting.say(Text("one layer, the best possible", "单层，理论最优")))
+    right.set(
+        xlabel=setting.say(Text("hidden units", "隐藏单元数")),
+        ylabel=setting.say(Text("largest error for x²", "逼近 x² 的最大误差")),
+    )
+    right.legend()
+    return [
+        Drawing(
+            "sawtooth",
+            teeth,
+            Text(
+                f"Above: a tent map composed with itself. Below: an eighth of {LEARNED} compositions, and what one "
+                "layer "
+                "with as many units learned of them (seed 0).",
+                f"上：帐篷映射与自身的复合。下：{LEARNED} 次复合（只画前八分之一），"
+                "以及同样多的单元放在一层里学到的结果（种子 0）。",
+            ),
+        ),
+        Drawing(
+            "pieces",
+            counts,
+            Text("Linear pieces on [0, 1], counted exactly.", "区间 [0, 1] 上的线性段数，精确计数。"),
+        ),
+        Drawing(
+            "parabola",
+            errors,
+            Text("How close the networks come to x² on [0, 1].", "各网络在 [0, 1] 上逼近 x² 的误差。"),
+        ),
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="deep-instead-of-wide",
+    title=Text("Deep instead of wide", "以深代宽"),
+    about=Text(
+        "The text: one hidden layer can do anything, but many functions are approximated more compactly by deeper "
+        "networks than by wider ones.\n\n"
+        "Two functions show it, with weights set by hand. The first is a sawtooth: the tent map, which goes up to "
+        "1 and "
+        "down again and takes two ReLU units, composed with itself (Telgarsky 2016, arXiv 1602.04485). "
+        "`lamina.linear_pieces` counts the pieces without sampling. The second is x², which is x minus sawteeth of "
+        "falling height (Yarotsky 2017, arXiv 1610.01145, proposition 2). For one layer two facts are used: n units "
+        "bend at n points at most, and no function of m linear pieces comes closer to x² than 1/(8m²) everywhere.",
+        "课文说：单隐藏层什么都能表示，但许多函数用更深（而不是更宽）的网络可以更紧凑地逼近。\n\n"
+        "这里用手工设定的权重说明两个函数。第一个是锯齿：帐篷映射先升到 1 再降回，只需两个 ReLU 单元；"
+        "把它与自身反复复合"
+        "（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不靠采样，精确数出线性段。第二个是 x²："
+        "它等于 x 减去"
+        "高度递减的一列锯齿（Yarotsky 2017，arXiv 1610.01145，命题 2）。对单层网络用到两个事实：n 个单元至多有 n "
+        "个拐点；"
+        "任何由 m 段线性函数构成的函数，与 x² 的最大误差都不会小于 1/(8m²)。",
+    ),
+    source="4.1.1.4",
+    claims=(
+        Claim(
+            "doubled",
+            Text(
+                "Each further layer of two units doubles the pieces: with d layers there are 2^d.",
+                "每增加一层（两个单元），线性段数翻一倍：d 层有 2^d 段。",
+            ),
+            "pieces_error",
+            at_most=0,
+        ),
+        Claim(
+            "counted",
+            Text(
+                "In one layer, n units give at most n + 1 pieces: random ones of 1 to 512 units have no more.",
+                "在一层里，n 个单元至多给出 n + 1 段：随机取 1 到 512 个单元，都不超过此数。",
+            ),
+            "excess",
+            at_most=0,
+        ),
+        Claim(
+            "same-function",
+            Text(
+                "One wide layer can represent the same sawtooth, with a unit for each piece.",
+                "单个宽层也能表示同一锯齿，每段用一个单元。",
+            ),
+            "wide_difference",
+            at_most=1e-12,
+        ),
+        Claim(
+            "compact",
+            Text(
+                "The deep network is the more compact one: the wide one has more than ten times its parameters.",
+                "深层网络更紧凑：宽网络的参数是它的十倍以上。",
+            ),
+            "parameter_ratio",
+            at_least=10,
+        ),
+        Claim(
+            "side-by-side",
+            Text(
+                f"As many units side by side stay far from the sawtooth of {LEARNED} layers, 0.1 on average "
+                "(provably: "
+                "each piece crosses 1/2 once at most).",
+                f"把同样多的单元并排放在一层里，与 {LEARNED} 层的锯齿平均相差至少 0.1（可以证明：每段至多穿过 1/2 "
+                "一次）。",
+            ),
+            "learned_error",
+            at_least=0.1,
+        ),
+        Claim(
+            "parabola",
+            Text(
+                "With d layers of three units, x² is approximated to 4^-(d + 1): the error falls by four per layer.",
+                "用 d 层（每层三个单元）逼近 x²，误差不超过 4^-(d + 1)：每加一层，误差降为四分之一。",
+            ),
+            "parabola_share",
+            at_most=1 + 1e-9,
+        ),
+        Claim(
+            "parabola-compact",
+            Text(
+                f"Of {3 * PARABOLA} units, those in {PARABOLA} layers are more than ten times as close to x² as "
+                "any in one layer.",
+                f"同为 {3 * PARABOLA} 个单元，分成 {PARABOLA} 层时对 x² 的误差，不到单层最优误差的十分之一。",
+            ),
+            "parabola_ratio",
+            at_least=10,
+        ),
+    ),
+    figures={
+        "pieces_error": Text("largest difference of the pieces from 2^d", "段数与 2^d 的最大差"),
+        "excess": Text("pieces of one layer above n + 1, at most", "单层段数超过 n + 1 的最大量"),
+        "wide_difference": Text("largest difference of the deep and the wide network", "深层与宽网络输出的最大差"),
+        "deep_parameters": Text("parameters of the deepest network", "最深网络的参数个数"),
+        "wide_parameters": Text("parameters of the wide network", "宽网络的参数个数"),
+        "parameter_ratio": Text("their ratio", "两者之比"),
+        "learned_error": Text("mean absolute error of as many units in one layer", "同样多单元单层学得的平均绝对误差"),
+        "parabola_share": Text("error for x² times 4^(d + 1), at most", "x² 的误差乘以 4^(d + 1) 的最大值"),
+        "parabola_ratio": Text("error for x², one layer by deep", "x² 的误差，单层与深层之比"),
+    },
+    measure=measure,
+    draw=draw,
+)

@@ -1,0 +1,240 @@
+"""Networks of ReLU and of pReLU are piecewise linear: their regions, exactly, while they learn two moons."""
+
+from typing import Any
+
+import numpy as np
+
+import lamina
+from lamina.textbook.drawing import canvas
+from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Setting, Text
+
+X_RANGE, Y_RANGE = (-1.5, 2.5), (-1.0, 1.5)
+LOW, SIZE = np.array([-1.5, -1.0]), np.array([4.0, 2.5])
+FROM, TO = [[-1.5, 0.25]], [[2.5, 0.25]]  # a line through both moons
+ACTIVATIONS = ("relu", "prelu", "sigmoid")
+OPTIONS = {
+    "hidden_units": (12, 12),
+    "numeric": "standard",
+    "dtype": "float64",
+    "early_stopping": False,
+    "dropout": 0.0,
+    "batch_size": 32,
+    "learning_rate": 0.02,
+}
+
+
+def two_moons(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return points (n, 2) on two half circles, with noise, and which of the two, (n,)."""
+    angle, moon = rng.uniform(0, np.pi, n), np.arange(n) % 2
+    upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
+    return np.where(moon[:, None] == 0, upper, lower) + 0.15 * rng.normal(size=(n, 2)), moon
+
+
+def regions_of(model: lamina.Model) -> Any:
+    return lamina.linear_regions(model, X_RANGE, Y_RANGE)
+
+
+def formula_error(model: lamina.Model, regions: Any, rng: np.random.Generator) -> float:
+    """Return the largest difference of the logits and the region's formula, at a random point of each region."""
+    shares = (rng.dirichlet(np.ones(len(polygon))) for polygon in regions.polygons)
+    points = np.stack([share @ polygon for share, polygon in zip(shares, regions.polygons, strict=True)])
+    by_formula = np.einsum("nki,ni->nk", regions.weights, points) + regions.biases
+    return float(np.abs(model.predict_logits(points) - by_formula).max())
+
+
+def neighbour_error(model: lamina.Model, rng: np.random.Generator) -> float:
+    """Return the largest difference of the logits and a point's formula, within the distance that it is said to "
+    "hold."""
+    errors = []
+    for point in LOW + SIZE * rng.random((20, 2)):
+        formula = lamina.local_formula(model, point)
+        angle = rng.uniform(0, 2 * np.pi)
+        step = formula.distance * rng.random() * np.array([np.cos(angle), np.sin(angle)])
+        there = point + step * list(formula.deviations.values())  # the distance is in standard deviations
+        row = dict(zip(formula.weights, there, strict=True))
+        errors.append(np.abs(model.predict_logits(there[None])[0] - formula.at(row)).max())
+    return float(max(errors))
+
+
+def straight(model: lamina.Model, rng: np.random.Generator) -> float:
+    """Return on which share of 2,000 line segments of length 0.001 the logits are linear, to rounding."""
+    middle, angle = LOW + SIZE * rng.random((2_000, 2)), rng.uniform(0, np.pi, 2_000)
+    half = 0.0005 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    before, here, after = (model.predict_logits(points) for points in (middle - half, middle, middle + half))
+    bend = np.abs(before - 2 * here + after).max(axis=1)
+    return float((bend <= 1e-12 * (1 + np.abs(here).max(axis=1))).mean())
+
+
+def measure(seed: int, setting: Setting) -> Measured:
+    rng = np.random.default_rng(seed)
+    n, epochs = (600, 40) if setting.quick else (2_000, 80)
+    rows = two_moons(n, rng)
+    models, maps = {}, {}
+    for activation in ACTIVATIONS:
+        run = lamina.prepare(rows, activation=activation, epochs=epochs, seed=seed, **OPTIONS)
+        if activation == "relu":
+            maps[0] = regions_of(run.current())
+        for record in run.train():
+            if activation == "relu" and record.epoch in (1, epochs // 10):
+                maps[record.epoch] = regions_of(run.current())
+        models[activation] = run.finish(baselines=False)
+    regions = {name: regions_of(models[name]) for name in ("relu", "prelu")}
+    maps[epochs] = regions["relu"]
+    figures = {
+        **{f"{name}_regions": each.n_regions for name, each in regions.items()},
+        "untrained_regions": maps[0].n_regions,
+        **{f"{name}_error": formula_error(models[name], each, rng) for name, each in regions.items()},
+        "area_error": max(abs(float(each.areas.sum()) / float(SIZE.prod()) - 1) for each in regions.values()),
+        "neighbour_error": max(neighbour_error(models[name], rng) for name in regions),
+        **{f"{name}_straight": straight(model, rng) for name, model in models.items()},
+    }
+    lines = {name: lamina.linear_pieces(models[name], FROM, TO) for name in regions}
+    t = np.linspace(0, 1, 401)[:, None]
+    smooth = models["sigmoid"].predict_logits(np.array(FROM) + t * (np.array(TO) - FROM))
+    return Measured(figures, {"maps": maps, "lines": lines, "smooth": smooth})
+
+
+def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
+    from matplotlib.collections import PolyCollection
+
+    kept = measured[0].kept
+    moons, grid = canvas(2, 2, width=6.4, height=5, sharex=True, sharey=True)
+    for axes, (epoch, regions) in zip(grid.flat, kept["maps"].items(), strict=True):
+        middles = np.stack([polygon.mean(axis=0) for polygon in regions.polygons])
+        logits = np.einsum("nki,ni->nk", regions.weights, middles) + regions.biases
+        shown = PolyCollection(regions.polygons, array=logits[:, 1] - logits[:, 0], cmap="PuOr", linewidths=0.5)
+        shown.set(clim=(-6, 6), edgecolor="#7f7f7f")
+        axes.add_collection(shown)
+        axes.set(xlim=X_RANGE, ylim=Y_RANGE)
+        axes.grid(False)
+        en, zh = f"epoch {epoch}: {regions.n_regions} regions", f"第 {epoch} 轮：{regions.n_regions} 个区域"
+        axes.set_title(setting.say(Text(en, zh)))
+
+    line, axes = canvas(height=3.2)
+    for name, marker in (("relu", "o"), ("prelu", "s")):
+        pieces = kept["lines"][name].merged()
+        t = np.concatenate([[0.0], pieces.positions, [1.0]])
+        difference = pieces.values[:, 1] - pieces.values[:, 0]
+        axes.plot(X_RANGE[0] + SIZE[0] * t, difference, marker=marker, markersize=3, label=name)
+    smooth = kept["smooth"]
+    axes.plot(np.linspace(*X_RANGE, len(smooth)), smooth[:, 1] - smooth[:, 0], label="sigmoid")
+    axes.set(xlabel="x", ylabel=setting.say(Text("logit, lower minus upper moon", "未规范化的预测，下月减上月")))
+    axes.legend()
+    return [
+        Drawing(
+            "regions",
+            moons,
+            Text(
+                "The linear regions of the ReLU network on the plane while it learns (seed 0): each polygon has one "
+                "affine formula. The colour is the logit in its middle.",
+                "ReLU 网络学习过程中平面上的线性区域（种子 0）：每个多边形内是同一个仿射公式，"
+                "颜色是其中心的未规范化的预测。",
+            ),
+        ),
+        Drawing(
+            "line",
+            line,
+            Text(
+                "Along the line y = 0.25 (seed 0): the dots are where the pieces meet; the sigmoid network has none.",
+                "沿直线 y = 0.25（种子 0）：圆点和方点是各段相接之处；sigmoid 网络没有这样的点。",
+            ),
+        ),
+    ]
+
+
+EXPERIMENT = Experiment(
+    name="piecewise-linear",
+    title=Text("Piecewise linear functions", "分段线性函数"),
+    about=Text(
+        "The text: the ReLU function is piecewise linear, and so is its variant pReLU, which adds a linear term. "
+        "Sums "
+        "and compositions of such functions are piecewise linear too, and therefore so are the networks.\n\n"
+        "Networks with two hidden layers of ReLU, of pReLU and of sigmoid learn two moons. `lamina.linear_regions` "
+        "cuts "
+        "the plane into the polygons on which a network is one affine formula, exactly and without sampling; here it "
+        "is compared with the network's own outputs. So is `lamina.local_formula`, at points as far away as it says "
+        "that it holds. Last, a test that knows nothing of these tools: on a very short segment, is the value in the "
+        "middle the mean of the values at both ends?",
+        "课文说：ReLU 函数是分段线性的；它的变体 pReLU 添加了一个线性项，也是如此。这类函数的和与复合仍是分段线性的，"
+        "因此由它们构成的网络也是。\n\n"
+        "这里让隐藏层为两层 ReLU、两层 pReLU 和两层 sigmoid 的网络学习“双月”数据。`lamina.linear_regions` 不靠采样，"
+        "精确地把平面切成多边形，网络在每个多边形上是同一个仿射公式；再把这些公式与网络自身的输出比较。"
+        "`lamina.local_formula` 也同样检验，所取的点都在它所称的有效距离之内。最后一项检验与这些工具无关："
+        "在很短的线段上，中点的值是否等于两端的均值？",
+    ),
+    source="4.1.2.1",
+    claims=(
+        Claim(
+            "relu-regions",
+            Text(
+                "A ReLU network is affine in each of its regions: the region's formula gives its outputs, to rounding.",
+                "ReLU 网络在每个区域内是仿射的：区域的公式给出网络的输出，只差舍入误差。",
+            ),
+            "relu_error",
+            at_most=1e-10,
+        ),
+        Claim(
+            "prelu-regions",
+            Text("So is a pReLU network.", "pReLU 网络也是如此。"),
+            "prelu_error",
+            at_most=1e-10,
+        ),
+        Claim(
+            "whole-plane",
+            Text(
+                "The regions are all there is: their areas add up to that of the rectangle.",
+                "这些区域就是全部：面积之和等于矩形的面积。",
+            ),
+            "area_error",
+            at_most=1e-9,
+        ),
+        Claim(
+            "within-distance",
+            Text(
+                "The formula at a point holds as far as it is said to: at random points within that distance.",
+                "某一点的公式在所称的距离之内都成立：用该距离内的随机点检验。",
+            ),
+            "neighbour_error",
+            at_most=1e-10,
+        ),
+        Claim(
+            "relu-straight",
+            Text(
+                "On nearly all short segments (nine in ten) a ReLU network is a straight line.",
+                "在绝大多数（九成以上）短线段上，ReLU 网络是直线。",
+            ),
+            "relu_straight",
+            at_least=0.9,
+        ),
+        Claim(
+            "prelu-straight",
+            Text("So is a pReLU network.", "pReLU 网络也是如此。"),
+            "prelu_straight",
+            at_least=0.9,
+        ),
+        Claim(
+            "sigmoid-curved",
+            Text(
+                "A sigmoid network is not piecewise linear: on nearly all short segments (95 in 100) it is curved.",
+                "sigmoid 网络不是分段线性的：在绝大多数（95% 以上）短线段上，它是弯曲的。",
+            ),
+            "sigmoid_straight",
+            at_most=0.05,
+        ),
+    ),
+    figures={
+        "relu_regions": Text("regions, ReLU", "区域数，ReLU"),
+        "prelu_regions": Text("regions, pReLU", "区域数，pReLU"),
+        "untrained_regions": Text("regions before training, ReLU", "训练前的区域数，ReLU"),
+        "relu_error": Text("largest error of a region's formula, ReLU", "区域公式的最大误差，ReLU"),
+        "prelu_error": Text("largest error of a region's formula, pReLU", "区域公式的最大误差，pReLU"),
+        "area_error": Text("relative error of the sum of all areas", "面积之和的相对误差"),
+        "neighbour_error": Text("largest error of a formula within its distance", "有效距离内公式的最大误差"),
+        "relu_straight": Text("share of straight segments, ReLU", "直线段的占比，ReLU"),
+        "prelu_straight": Text("share of straight segments, pReLU", "直线段的占比，pReLU"),
+        "sigmoid_straight": Text("share of straight segments, sigmoid", "直线段的占比，sigmoid"),
+    },
+    measure=measure,
+    draw=draw,
+)
