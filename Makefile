@@ -33,6 +33,7 @@ lock:
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_help.py
+	$(BIN)/python docs/make_textbook.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --no-isolation

@@ -68,8 +68,8 @@ def test_an_idx_file_of_two_axes_holds_rows_of_numbers(tmp_path):
         (idx(IMAGES)[:9], "f is cut short: its header needs 16 bytes and the file has 9."),
         (idx(IMAGES)[:-1], "f has 39 bytes, but its header (4, 2, 3) needs 40; fetch it again."),
         (idx(IMAGES) + b"x", "f has 41 bytes, but its header (4, 2, 3) needs 40; fetch it again."),
-        (gzip.compress(idx(IMAGES))[:-9], "f is a gzip file that is cut short or damaged; fetch it again."),
-        (gzip.compress(idx(IMAGES))[:-8] + b"\0" * 8, "f is a gzip file that is cut short or damaged; fetch it again."),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-9], "f is a gzip file that is cut short or damaged; fetch it again."),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-8] + b"\0" * 8, "f is a gzip file that is cut short or damaged; fetch it again."),
     ],
     ids=["empty", "magic", "type", "header", "short", "long", "gzip-short", "gzip-checksum"],
 )  # fmt: skip

@@ -12,11 +12,20 @@ from lamina.textbook.experiment import SEEDS, Claim, Experiment, Measured, Setti
 
 # What a user types -> the module that exports EXPERIMENT, in the order of the text; imported when it is run or listed.
 EXPERIMENTS = {
+    "ten-kinds": "lamina.textbook.experiments.ten_kinds",
+    "linear-monotonic": "lamina.textbook.experiments.linear_monotonic",
+    "body-temperature": "lamina.textbook.experiments.body_temperature",
+    "inverted-images": "lamina.textbook.experiments.inverted_images",
+    "representation": "lamina.textbook.experiments.representation",
     "network-figure": "lamina.textbook.experiments.network_figure",
     "parameter-saving": "lamina.textbook.experiments.parameter_saving",
+    "stacked-affine": "lamina.textbook.experiments.stacked_affine",
+    "rowwise": "lamina.textbook.experiments.rowwise",
     "logic-gates": "lamina.textbook.experiments.logic_gates",
     "universal-approximation": "lamina.textbook.experiments.universal_approximation",
+    "deep-instead-of-wide": "lamina.textbook.experiments.deep_instead_of_wide",
     "activation-gradients": "lamina.textbook.experiments.activation_gradients",
+    "piecewise-linear": "lamina.textbook.experiments.piecewise_linear",
     "vanishing-gradients": "lamina.textbook.experiments.vanishing_gradients",
     "learned-activations": "lamina.textbook.experiments.learned_activations",
     "worked-answers": "lamina.textbook.experiments.worked_answers",

@@ -32,6 +32,12 @@ def distance(temperature: Any) -> Any:
     return np.abs(temperature - 37)
 
 
+def predictions(models: dict[str, lamina.Model], temperature: Any) -> dict[str, Any]:
+    """Return what each model takes for the probability of death, (n,); ``told`` gets the distance from 37 °C."""
+    inputs = {name: distance(temperature) if name == "told" else temperature for name in models}
+    return {name: model.predict_proba(inputs[name][:, None])[:, 1] for name, model in models.items()}
+
+
 def auc(score: Any, y: Any) -> float:
     """The probability that a dead patient has a higher score than a living one; equal scores count one half."""
     _, position, count = np.unique(score, return_inverse=True, return_counts=True)
@@ -43,18 +49,15 @@ def auc(score: Any, y: Any) -> float:
 def measure(seed: int, setting: Setting) -> Measured:
     rng = np.random.default_rng(seed)
     x, y = patients(10_000 if setting.quick else 40_000, rng)
-    linear = fitted(x, y, seed, **LINEAR)
-    told = fitted(distance(x), y, seed, **LINEAR)
-    mlp = fitted(x, y, seed, **MLP)
     models = {
-        "linear": lambda x: linear.predict_proba(x[:, None])[:, 1],
-        "told": lambda x: told.predict_proba(distance(x)[:, None])[:, 1],
-        "mlp": lambda x: mlp.predict_proba(x[:, None])[:, 1],
+        "linear": fitted(x, y, seed, **LINEAR),
+        "told": fitted(distance(x), y, seed, **LINEAR),
+        "mlp": fitted(x, y, seed, **MLP),
     }
     x, y = patients(20_000, rng)
     best = auc(risk(x), y)
-    scores = {name: auc(model(x), y) for name, model in models.items()}
-    curves = {name: model(GRID) for name, model in models.items()}
+    scores = {name: auc(predicted, y) for name, predicted in predictions(models, x).items()}
+    curves = predictions(models, GRID)
     signs = np.sign(np.diff(curves["linear"]))
     figures = {
         "best_auc": best,

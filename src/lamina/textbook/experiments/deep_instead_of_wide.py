@@ -13,18 +13,25 @@ Layer = tuple[Any, Any]  # W (fan_in, units), b (units,)
 
 # Rows of mean 0 and deviation 1, so that the network sees x itself and not x standardised.
 UNIT_ROWS = (np.array([[-1.0], [1.0]]), np.array([-1.0, 1.0]))
-OPTIONS = {"task": "regression", "numeric": "standard", "dtype": "float64", "early_stopping": False, "dropout": 0.0}
+OPTIONS: dict[str, Any] = {
+    "task": "regression",
+    "numeric": "standard",
+    "dtype": "float64",
+    "early_stopping": False,
+    "dropout": 0.0,
+}
 LEARNED, PARABOLA = 8, 8  # depths
 
 
 def network(layers: list[Layer]) -> lamina.Model:
     """Return the ReLU network of one input that has these weights, the output layer last."""
     run = lamina.prepare(UNIT_ROWS, hidden_units=tuple(len(b) for _, b in layers[:-1]), **OPTIONS)
-    affine = [block.affine for block in run.state.network.hidden] + [run.state.network.output]
-    with torch.no_grad():
-        for part, (W, b) in zip(affine, layers, strict=True):
-            part.weight.copy_(torch.tensor(W, dtype=torch.float64))
-            part.bias.copy_(torch.tensor(b, dtype=torch.float64))
+    names = [f"hidden.{i}.affine" for i in range(len(layers) - 1)] + ["output"]
+    tensors = {}
+    for name, (W, b) in zip(names, layers, strict=True):
+        tensors[f"{name}.weight"] = torch.tensor(np.array(W, dtype=float))
+        tensors[f"{name}.bias"] = torch.tensor(np.array(b, dtype=float))
+    run.state.network.load_state_dict(tensors)
     return run.current()
 
 
@@ -57,7 +64,7 @@ def pieces_of_random(n: int, rng: np.random.Generator) -> int:
     """Return the number of pieces on [0, 1] of a layer of ``n`` units that all bend there."""
     weights, bends = rng.normal(size=(1, n)), rng.random(n)
     model = network([(weights, -weights[0] * bends), (rng.normal(size=(n, 1)), [0])])
-    return pieces_of(model).n_distinct
+    return int(pieces_of(model).n_distinct)
 
 
 def parabola_error(depth: int) -> float:
@@ -72,7 +79,13 @@ def side_by_side(depth: int, seed: int) -> Any:
     """Return x, sawtooth(depth) and what a network with as many units in one layer learned of it, each (n,)."""
     x = (np.arange(16 * 2**depth) + 0.5)[:, None] / (16 * 2**depth)
     y = network(sawtooth(depth)).predict(x)
-    training = {"optimizer": "lbfgs", "epochs": 200, "weight_decay": 0.0, "baselines": False, "seed": seed}
+    training: dict[str, Any] = {
+        "optimizer": "lbfgs",
+        "epochs": 200,
+        "weight_decay": 0.0,
+        "baselines": False,
+        "seed": seed,
+    }
     model = lamina.fit((x, y), hidden_units=(2 * depth,), **OPTIONS, **training)
     return np.stack([x[:, 0], y, model.predict(x)])
 
@@ -82,7 +95,7 @@ def measure(seed: int, setting: Setting) -> Measured:
     deepest = 10 if setting.quick else 13
     deep = {depth: network(sawtooth(depth)) for depth in range(1, deepest + 1)}
     pieces = {depth: pieces_of(model).n_distinct for depth, model in deep.items()}
-    random = {n: pieces_of_random(n, rng) for n in 2 ** np.arange(10)}
+    random = {n: pieces_of_random(n, rng) for n in (2**k for k in range(10))}
     wide = network(in_one_layer(deepest))
     x = rng.integers(0, 2**30, size=(2_000, 1)) / 2**30  # of these, both networks compute without rounding
     parameters = [lamina.parameter_count(model).total for model in (deep[deepest], wide)]

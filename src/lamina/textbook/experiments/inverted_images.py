@@ -22,7 +22,9 @@ def pictures(seed: int, setting: Setting) -> tuple[Any, ...]:
         x, y = table["image"].values, table["digit"].values
         order = rng.permutation(len(x))
         return x[order[:1200]], y[order[:1200]], x[order[1200:]], y[order[1200:]]
-    train, test = (lamina.read_table(name, data_dir=setting.data_dir) for name in ("fashion-mnist", "fashion-mnist:test"))
+    train, test = (
+        lamina.read_table(name, data_dir=setting.data_dir) for name in ("fashion-mnist", "fashion-mnist:test")
+    )
     y, y_test = (np.array(each["label"].levels)[each["label"].values] for each in (train, test))
     rows = rng.permutation(len(y))[:20_000]
     return train["image"].values[rows], y[rows], test["image"].values, y_test
@@ -142,8 +144,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "How each pixel moves the logit of a class (red: up, blue: down; seed 0). A linear model has one such "
                 "map, its weights, for all images. The lower rows are means over images: of the MLP that was trained "
-                "with half of its images inverted, at images and at their inverses; an image and its inverse stand on the "
-                f"right. The square marks the text's pixel {PIXEL}, or the one at its place in a smaller image.",
+                "with half of its images inverted, at images and at their inverses; on the right, an image and its "
+                f"inverse. The square marks the text's pixel {PIXEL}, or the one at its place in a smaller image.",
                 "各像素如何改变某一类别的 logit（红：增大；蓝：减小；种子 0）。线性模型对所有图像只有一幅这样的图，"
                 "即其权重。下两行是对图像取的均值：用半数反转的图像训练的多层感知机，分别在原图处和反转图处；右侧为一幅图像及其反转图。"
                 f"方框标出课文中的像素 {PIXEL}，图像较小时则为相应位置的像素。",

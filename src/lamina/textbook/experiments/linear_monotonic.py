@@ -161,7 +161,8 @@ def draw_real(real: list[Any], setting: Setting, income_label: Text) -> Drawing:
     caption = Text(
         "The same models on the 10,000 customers of default.csv, whatever they show, without a claim: log loss on 3,000"
         f" of them that were held out, mean of the seeds: {losses.en}.",
-        f"同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。留出的 3000 名客户上的对数损失（各种子的均值）：{losses.zh}。",
+        "同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。"
+        f"留出的 3000 名客户上的对数损失（各种子的均值）：{losses.zh}。",
     )
     return Drawing("default-table", figure, caption)
 
@@ -240,7 +241,8 @@ EXPERIMENT = Experiment(
         "mlp_excess": Text("excess log loss of the MLP", "多层感知机的超额对数损失"),
         "linear_turns": Text("turns of the linear model's prediction", "线性模型的预测改变升降方向的次数"),
         "linear_unequal": Text(
-            "late rise by early rise, linear model: distance from 1", "线性模型：高收入处增量与低收入处增量之比与 1 的差"
+            "late rise by early rise, linear model: distance from 1",
+            "线性模型：高收入处增量与低收入处增量之比与 1 的差",
         ),
         "mlp_steps": Text("late rise by early rise, MLP", "多层感知机：高收入处增量与低收入处增量之比"),
         "log_share": Text("share of the excess that the logarithm removes", "取对数所消除的超额损失的比例"),

@@ -12,12 +12,13 @@ X_RANGE, Y_RANGE = (-1.5, 2.5), (-1.0, 1.5)
 LOW, SIZE = np.array([-1.5, -1.0]), np.array([4.0, 2.5])
 FROM, TO = [[-1.5, 0.25]], [[2.5, 0.25]]  # a line through both moons
 ACTIVATIONS = ("relu", "prelu", "sigmoid")
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "hidden_units": (12, 12),
     "numeric": "standard",
     "dtype": "float64",
     "early_stopping": False,
     "dropout": 0.0,
+    "weight_decay": 0.0,
     "batch_size": 32,
     "learning_rate": 0.02,
 }
@@ -110,16 +111,19 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         axes.grid(False)
         en, zh = f"epoch {epoch}: {regions.n_regions} regions", f"第 {epoch} 轮：{regions.n_regions} 个区域"
         axes.set_title(setting.say(Text(en, zh)))
+        axes.set(xlabel="x" if axes in grid[1] else "", ylabel="y" if axes in grid[:, 0] else "")
+    difference = Text("logit, lower minus upper moon", "未规范化的预测，下月减上月")
+    moons.colorbar(shown, ax=grid, extend="both", label=setting.say(difference))
 
     line, axes = canvas(height=3.2)
     for name, marker in (("relu", "o"), ("prelu", "s")):
         pieces = kept["lines"][name].merged()
         t = np.concatenate([[0.0], pieces.positions, [1.0]])
-        difference = pieces.values[:, 1] - pieces.values[:, 0]
-        axes.plot(X_RANGE[0] + SIZE[0] * t, difference, marker=marker, markersize=3, label=name)
+        values = pieces.values[:, 1] - pieces.values[:, 0]
+        axes.plot(X_RANGE[0] + SIZE[0] * t, values, marker=marker, markersize=3, label=name)
     smooth = kept["smooth"]
     axes.plot(np.linspace(*X_RANGE, len(smooth)), smooth[:, 1] - smooth[:, 0], label="sigmoid")
-    axes.set(xlabel="x", ylabel=setting.say(Text("logit, lower minus upper moon", "未规范化的预测，下月减上月")))
+    axes.set(xlabel="x", ylabel=setting.say(difference))
     axes.legend()
     return [
         Drawing(

@@ -27,7 +27,9 @@ def pictures(seed: int, setting: Setting) -> tuple[Any, ...]:
         x, y = table["image"].values[order], table["digit"].values[order]
         x[::2] = 16 - x[::2]
         return x[:1000], y[:1000], x[1000:], y[1000:]
-    train, test = (lamina.read_table(name, data_dir=setting.data_dir) for name in ("fashion-mnist", "fashion-mnist:test"))
+    train, test = (
+        lamina.read_table(name, data_dir=setting.data_dir) for name in ("fashion-mnist", "fashion-mnist:test")
+    )
     y, y_test = (np.array(each["label"].levels)[each["label"].values] for each in (train, test))
     rows = rng.permutation(len(y))[:20_000]
     return train["image"].values[rows], y[rows], test["image"].values, y_test

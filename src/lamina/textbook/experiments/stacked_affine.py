@@ -10,8 +10,14 @@ from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Set
 
 D, CLASSES, NARROW = 10, 6, 2
 # All rows in every step, down to the minimum, without a penalty: what is left is what a network can represent.
-COMMON = {"optimizer": "lbfgs", "tol": 1e-8, "weight_decay": 0.0, "dropout": 0.0, "early_stopping": False}
-NETWORKS = {
+COMMON: dict[str, Any] = {
+    "optimizer": "lbfgs",
+    "tol": 1e-8,
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "early_stopping": False,
+}
+NETWORKS: dict[str, dict[str, Any]] = {
     "linear": {"hidden_units": (), "epochs": 500},
     "deep": {"hidden_units": (32, 32, 32), "activation": "identity", "epochs": 500},
     "narrow": {"hidden_units": (32, NARROW, 32), "activation": "identity", "epochs": 500},
