@@ -35,8 +35,9 @@ def main() -> None:
             way()
             seconds[name].append(time.perf_counter() - started)
     core, estimator = (statistics.median(each) for each in seconds.values())
-    print(f"load {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, torch {torch.__version__}, sklearn {sklearn.__version__}")
-    print(f"n = {rounds}; median: lamina.fit {core:.3f} s, MLPClassifier.fit {estimator:.3f} s; ratio {estimator / core:.3f}")
+    print(f"load {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores")
+    print(f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, n = {rounds}; medians in seconds")
+    print(f"lamina.fit {core:.3f}, MLPClassifier.fit {estimator:.3f}, ratio {estimator / core:.3f}")
 
 
 if __name__ == "__main__":

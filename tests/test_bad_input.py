@@ -1,5 +1,6 @@
 """Bad input, end to end: what is said, the exit code, and that nothing is half-written and the old model is intact."""
 
+import functools
 import gzip
 import json
 import shutil
@@ -18,6 +19,10 @@ from lamina.errors import ConfigError
 HEADER = "age,income,city,w,bought"
 QUICK = ("--epochs", "2", "--hidden-units", "8", "-q")
 NOTES = pytest.mark.filterwarnings("default::lamina.errors.LaminaWarning")  # as outside of tests: shown, not raised
+
+
+# Without the time of day, which would make each process of a parallel run call the test otherwise.
+packed = functools.partial(gzip.compress, mtime=0)
 
 
 def lines(n: int = 60) -> list[str]:
@@ -111,14 +116,14 @@ def refused(work: Path, capsys: pytest.CaptureFixture[str]):
         ("quote.csv", with_cell(3, "city", '"Bonn'), ["quote.csv, line 4: a quote is opened there and never closed"]),
         ("binary.csv", bytes(range(256)), ["binary.csv is not a text file", "zero byte", "Expected CSV in UTF-8"]),
         ("noise.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256)), ["noise.csv, line 1: byte 0x89 is not UTF-8"]),
-        ("cut.csv.gz", gzip.compress(text_of(lines()), mtime=0)[:-30], ["cut.csv.gz is a gzip file that is cut short or damag"]),
+        ("cut.csv.gz", packed(text_of(lines()))[:-30], ["cut.csv.gz is a gzip file that is cut short or damag"]),
         ("a.pdf", b"%PDF", ["'a.pdf' is of no known format; expected .csv, .tsv, .parquet, .npz or an IDX file"]),
         ("a.parquet", b"PAR0" * 9, ["a.parquet is not a Parquet file that can be read"]),
         ("a.npz", b"PK\x03\x04" + bytes(40), ["a.npz is"]),
         ("magic-idx3", b"\0\0\x08\x07" + bytes(40), ["magic number is 2055, expected 2051 (images) or 2049 (labels)"]),
         ("type-idx3", b"\0\0\x0d\x03" + bytes(40), ["values of IDX type 0x0d; only unsigned bytes (0x08) are read"]),
         ("short-idx3", b"\0\0\x08\x03" + bytes([0, 0, 0, 9] * 3), ["has 16 bytes, but its header (9, 9, 9) needs 745"]),
-        ("cut-idx3.gz", gzip.compress(bytes(500), mtime=0)[:-9], ["is a gzip file that is cut short or damaged; fetch it"]),
+        ("cut-idx3.gz", packed(bytes(500))[:-9], ["is a gzip file that is cut short or damaged; fetch it"]),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_learned_from(refused, work, name, content, said):

@@ -1,3 +1,4 @@
+import functools
 import gzip
 import struct
 from pathlib import Path
@@ -11,6 +12,9 @@ from lamina.errors import DataError
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
 LABELS = np.array([3, 0, 1, 3], np.uint8)
+
+# Without the time of day, which would make each process of a parallel run call the test otherwise.
+packed = functools.partial(gzip.compress, mtime=0)
 
 
 def idx(array: np.ndarray, type_byte: int = 8) -> bytes:
@@ -68,8 +72,8 @@ def test_an_idx_file_of_two_axes_holds_rows_of_numbers(tmp_path):
         (idx(IMAGES)[:9], "f is cut short: its header needs 16 bytes and the file has 9."),
         (idx(IMAGES)[:-1], "f has 39 bytes, but its header (4, 2, 3) needs 40; fetch it again."),
         (idx(IMAGES) + b"x", "f has 41 bytes, but its header (4, 2, 3) needs 40; fetch it again."),
-        (gzip.compress(idx(IMAGES), mtime=0)[:-9], "f is a gzip file that is cut short or damaged; fetch it again."),
-        (gzip.compress(idx(IMAGES), mtime=0)[:-8] + b"\0" * 8, "f is a gzip file that is cut short or damaged; fetch it again."),
+        (packed(idx(IMAGES))[:-9], "f is a gzip file that is cut short or damaged; fetch it again."),
+        (packed(idx(IMAGES))[:-8] + b"\0" * 8, "f is a gzip file that is cut short or damaged; fetch it again."),
     ],
     ids=["empty", "magic", "type", "header", "short", "long", "gzip-short", "gzip-checksum"],
 )  # fmt: skip

@@ -81,7 +81,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     values, axes = canvas()
     for marker, (name, spectrum) in zip("osD", measured[0].kept["spectra"].items(), strict=True):
         axes.semilogy(range(1, CLASSES + 1), spectrum, marker=marker, label=setting.say(labels[name]))
-    axes.set_xlabel(setting.say(Text("singular value of the collapsed matrix", "合并后矩阵的第几个奇异值")))
+    axes.set_xlabel(setting.say(Text("singular value of the collapsed matrix", "合并后矩阵的奇异值序号")))
     axes.set_ylabel(setting.say(Text("its size", "大小")))
     axes.legend()
     return [
