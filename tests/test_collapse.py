@@ -1,13 +1,17 @@
 """A collapsed model predicts what the model did, and is as small as it can be."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lamina
+from lamina.activations import ACTIVATIONS
 from random_models import NUMBERS, frame, random_model, shapes
 from test_stages import bend, registered  # noqa: F401  (a fixture)
 
@@ -224,6 +228,19 @@ def test_a_bottleneck_costs_what_it_saved():
     data = (rng.normal(size=(40, 12)), rng.normal(size=(40, 12)))
     model = random_model(data, hidden_units=(2,), activation="identity", numeric="standard")
     assert lamina.collapse(model).parameters_saved == (12 * 2 + 2 + 2 * 12 + 12) - (12 * 12 + 12)
+
+
+def test_an_affine_activation_of_ones_own_is_folded(registered):  # noqa: F811
+    record = replace(
+        ACTIVATIONS["identity"],
+        name="doubled",
+        function=lambda x: 2 * x + 1,
+        derivative=lambda x: torch.full_like(x, 2),
+    )
+    model = random_model(hidden_units=(5, 4), activation=(registered(record), "relu"), numeric="standard")
+    small = lamina.collapse(model).model
+    assert small.config.hidden_units == (4,)
+    assert_alike(model, small, frame())
 
 
 def test_an_activation_that_hides_its_kinks_stays(registered):  # noqa: F811

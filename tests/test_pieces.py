@@ -109,6 +109,14 @@ def test_a_steep_unit_beside_a_flat_one_is_not_lost():
     np.testing.assert_allclose(pieces.positions, [0.5000001], rtol=1e-12)
 
 
+def test_two_positions_are_two_numbers():
+    # The second layer bends at 0.5 + 3e-17, which is no other number than 0.5, where the first one does.
+    model = by_hand([[[1.0, 1.0]], [[1.0], [0.0]], [[1.0]]], [[-0.5, -0.501], [-3e-17], [0.0]])
+    pieces = lamina.linear_pieces(model, [[0.0]], [[1.0]])
+    np.testing.assert_allclose(pieces.positions, [0.5, 0.501], rtol=1e-15)
+    np.testing.assert_allclose(pieces.slopes[:, 0], [0, 1, 1], rtol=1e-15)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_units_that_bend_where_the_unit_before_does_bend_once(seed):
     # leaky(leaky(... leaky(w (x - c)) ...)) bends at c alone, and nowhere beside it.

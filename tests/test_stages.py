@@ -13,7 +13,7 @@ from hypothesis import given, settings
 import lamina
 from lamina.activations import ACTIVATIONS, Activation, Kink
 from lamina.analysis.row_function import CLIP, row_function
-from lamina.analysis.stages import elementwise_of
+from lamina.analysis.stages import ROUNDING, Elementwise, Stage, elementwise_of
 from lamina.network.layers import Activate
 from random_models import PIECEWISE_LINEAR, frame, outputs, random_model, shapes
 
@@ -156,6 +156,17 @@ def test_values_far_away_are_clipped_as_in_the_encoder():
     function = row_function(model, frame()[:1])
     found = function(rows.select("age", "size", "year").to_numpy())
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_how_far_rounding_goes_is_known_from_what_a_bias_was_summed_from():
+    stage = Stage(
+        np.array([[3.0], [4.0]]), np.array([-2.0]), Elementwise.identity(1), shift=np.array([10.0, 0.0]), size=5.0
+    )
+    np.testing.assert_allclose(stage.affine(np.array([[11.0, 1.0]])), [[5.0]])
+    along = stage.along(np.array([8.0, 2.0]), np.array([[1.0, 1.0]]))
+    np.testing.assert_allclose(along.affine(np.array([[3.0]])), stage.affine(np.array([[11.0, 5.0]])))
+    # |8 - 10| * 3 + |2| * 4 + |-2| + 5 = 21 and the bias itself, -6 + 8 - 2 = 0; slope 3 + 4.
+    np.testing.assert_allclose(along.noise(np.array([[3.0]])), [[ROUNDING * (3 * 7 + 0 + 21)]])
 
 
 def test_a_row_may_be_a_frame_an_array_or_a_mapping():

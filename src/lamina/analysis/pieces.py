@@ -118,27 +118,25 @@ def _cut(stage: Stage, positions: Array, values: Array) -> tuple[Array, Array, A
         it is part of, (p,).
     """
     z, noise = stage.affine(values), stage.noise(values)
-    found = [np.zeros((0, 6))]
+    noise = np.maximum(noise[:-1], noise[1:])  # of a piece
+    found = [np.zeros((0, 4))]
     for kinks in stage.function.kinks:
         gap = z - kinks
         # What is closer to a kink than rounding is on it: two units that bend at one point cut once.
-        side = np.where(np.abs(gap) > noise, np.sign(gap), 0.0)
-        piece, unit = np.nonzero(side[:-1] * side[1:] < 0)
+        piece, unit = np.nonzero(((gap[:-1] > noise) & (gap[1:] < -noise)) | ((gap[:-1] < -noise) & (gap[1:] > noise)))
         change = gap[piece, unit] - gap[piece + 1, unit]
         share = gap[piece, unit] / change
         width = positions[piece + 1] - positions[piece]
         t = positions[piece] + share * width
-        blur = np.maximum(noise[piece, unit], noise[piece + 1, unit]) / np.abs(change) * width
-        blur = np.maximum(blur, 2 * np.spacing(positions[piece + 1]))  # a piece holds a number besides its ends
+        # No two positions are neighbouring numbers: between them is no room for a piece.
+        blur = np.maximum(noise[piece, unit] / np.abs(change) * width, 2 * np.spacing(positions[piece + 1]))
         inside = (t - positions[piece] > blur) & (positions[piece + 1] - t > blur)
-        found.append(np.stack([piece, t, blur, share, unit, kinks[unit]], axis=1)[inside])
+        found.append(np.stack([piece, t, blur, share], axis=1)[inside])
     crossings = np.concatenate(found)
     crossings = crossings[np.argsort(crossings[:, 1], kind="stable")]
     crossings = crossings[_sharpest(crossings[:, 1], crossings[:, 2])]
-    _, t, _, share, _, kink = crossings.T
-    piece, unit = (crossings[:, column].astype(np.intp) for column in (0, 4))
-    new = z[piece] + share[:, None] * (z[piece + 1] - z[piece])
-    new[np.arange(len(new)), unit] = kink
+    piece, t, share = crossings[:, 0].astype(np.intp), crossings[:, 1], crossings[:, 3:]
+    new = z[piece] + share * (z[piece + 1] - z[piece])
     old = np.repeat(np.arange(len(z) - 1), 1 + np.bincount(piece, minlength=len(z) - 1))
     return np.insert(positions, piece + 1, t), np.insert(z, piece + 1, new, axis=0), old
 

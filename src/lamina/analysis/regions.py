@@ -145,7 +145,6 @@ def _halves(vertices: Array, z: Array, unit: int, kink: float, noise: float) -> 
     share = (gap[edges] / (gap[edges] - gap[ends]))[:, None]
     new_vertices = vertices[edges] + share * (vertices[ends] - vertices[edges])
     new_z = z[edges] + share * (z[ends] - z[edges])
-    new_z[:, unit] = kink
     order = np.argsort(np.concatenate([np.arange(len(gap)), edges + 0.5]))
     vertices, z = (np.concatenate(pair)[order] for pair in ((vertices, new_vertices), (z, new_z)))
     on = np.zeros(len(edges), dtype=bool)
