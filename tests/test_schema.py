@@ -370,7 +370,10 @@ def test_sparse_rows_of_another_width_are_refused():
 def test_dense_rows_for_a_sparse_block_have_no_missing_or_infinite_values(value):
     block = sparse.random_array((N, 5), density=0.5, rng=RNG)
     schema = Schema.infer(read_table((block, np.arange(N) % 2)))
-    refused(schema, read_table(np.array([[0, 0, value, 0, 0]])), DataError)
+    assert refused(schema, read_table(np.array([[0, 0, value, 0, 0]])), DataError) == (
+        "X, row 1: a value is missing or infinite, but the model was trained on a sparse matrix, which has none such; "
+        "replace it by a number."
+    )
 
 
 def test_arrays_are_matched_by_position():
