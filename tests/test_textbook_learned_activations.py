@@ -13,10 +13,7 @@ from lamina.textbook.runner import run_one
 def test_both_numbers_are_learned():
     outcome = run_one(EXPERIMENT, Setting(quick=True))
     verdicts = {each.claim.name: each.verdict for each in outcome.judged}
-    # What they bring over ReLU is near 0 on the digits, and of either sign from seed to seed.
-    gains = {verdicts.pop("prelu-gain"), verdicts.pop("swish-gain")}
     assert verdicts == {"alpha-passes": "held", "alpha-learned": "held", "beta-learned": "held"}
-    assert gains <= {"held", "inconclusive"}
     for name in ("prelu", "swish"):
         gain = [
             relu - other
