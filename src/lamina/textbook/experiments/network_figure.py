@@ -78,7 +78,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         names.append(Text(f"{name.en}: {formula}", f"{name.zh}：{formula}"))
     for level, name in enumerate(names):
         axes.text(2.9, level, setting.say(name), va="center")
-    axes.set(xlim=(-2.5, 5.6), ylim=(-0.4, len(columns) - 0.6))
+    axes.set(xlim=(-2.5, 6.4), ylim=(-0.4, len(columns) - 0.6))
     axes.axis("off")
     caption = Text(
         "Figure 4.1.1 of the text, drawn from the shapes of a model's weights, with the parameters of each layer: "
