@@ -1,6 +1,6 @@
 """Cross-validated scores: each row is predicted once, by a model that has not seen it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,17 @@ def summary(scores: Sequence[Scores]) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def cross_validate(
-    data: Any, target: str | Sequence[str] | None = None, *, folds: int = 5, baselines: bool = True, **options: Any
+    data: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    folds: int = 5,
+    baselines: bool = True,
+    each: Callable[[], None] | None = None,
+    **options: Any,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the cross-validated scores of the MLP and its baselines: by name, then metric, mean and standard error.
 
-    Arguments and errors as in ``fit`` and ``fold_runs``.
+    Arguments and errors as in ``fit`` and ``fold_runs``; ``each`` is called after each fold.
 
     Example:
         >>> scores = cross_validate("iris", folds=3, epochs=5)
@@ -95,4 +101,6 @@ def cross_validate(
             pass
         report = run.finish(baselines).report
         scores.append({"MLP": report.scores["test"], **report.baselines})
+        if each is not None:
+            each()
     return summary(scores)

@@ -118,18 +118,12 @@ def _downloads(talk: Talk) -> Iterator[Callable[[str, int, int], None]]:
 def _cross_validated(
     talk: Talk, k: int, data: Any, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
 ) -> dict[str, Any]:
-    from lamina.cross_validation import fold_runs, summary
+    from lamina.cross_validation import cross_validate
 
-    scores = []
     with talk.progress("{task.completed:.0f}/{task.total:.0f}") as bar:
         task = bar.add_task("fold", total=k)
-        for run in fold_runs(data, target, folds=k, **about, **values):
-            for _ in run.train():
-                pass
-            report = run.finish().report
-            scores.append({"MLP": report.scores["test"], **report.baselines})
-            bar.advance(task)
-    return {"k": k, "scores": summary(scores)}
+        scores = cross_validate(data, target, folds=k, each=lambda: bar.advance(task), **about, **values)
+    return {"k": k, "scores": scores}
 
 
 def _default_folder(data: str) -> str:
