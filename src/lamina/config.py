@@ -45,7 +45,8 @@ class Config:
         None, "Column to order the rows by; the latest are held out.", "name", "Data", metavar="COL"
     )
     validation: Any = _option(
-        None, "Rows that early stopping watches: a fraction (0: none) or a file.", "holdout", "Data",
+        None, "Rows that early stopping watches: a fraction (0: none) or a file; auto: where there are four members or "
+        "more, each holds out another quarter of the rows.", "holdout", "Data",
         sklearn_name="validation_fraction", metavar="FRACTION|FILE",
     )  # fmt: skip
     test: Any = _option(
@@ -68,8 +69,9 @@ class Config:
         "Data", registry="lamina.data.target_scaling:TRANSFORMS",
     )  # fmt: skip
     numeric: str = _option(
-        "auto", "Encoding of numbers; auto: piecewise_linear, or standard above 128 number columns.", "choice", "Data",
-        choices=("auto", "piecewise_linear", "standard"),
+        "auto", "Encoding of numbers; mixed: half of the members take each of the other two; auto: mixed, or "
+        "piecewise_linear for one member, or standard above 128 number columns.", "choice", "Data",
+        choices=("auto", "piecewise_linear", "periodic", "mixed", "standard"),
     )  # fmt: skip
     bins: int | None = _option(
         None, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096
@@ -86,6 +88,10 @@ class Config:
     hidden_units: tuple[int, ...] | None = _option(
         None, "Units of each hidden layer, as in 256,128; `none` for a linear model.", "units", "Network",
         sklearn_name="hidden_layer_sizes", metavar="N,N,...",
+    )  # fmt: skip
+    members: int | None = _option(
+        None, "Networks trained side by side whose predictions are averaged; auto: 8 for a table where hidden_units is "
+        "left out, else 1.", "int", "Network", low=1, sklearn_name="members",
     )  # fmt: skip
     activation: str | tuple[str, ...] = _option(
         "relu", "Activation of the hidden layers: one name, or one for each layer.", "activation", "Network",
@@ -182,6 +188,13 @@ class Config:
     shuffle: bool = _option(
         True, "Draw a new order of the rows for each epoch; else they stay as they are.", "bool", "Training",
         sklearn_name="shuffle",
+    )  # fmt: skip
+    averaging: float | None = _option(
+        None, "Decay of the running mean of the weights that is measured and kept; 0: the weights themselves; auto: "
+        "0.998 where there are members, else 0.", "float", "Training", low=0.0, below=1.0,
+    )  # fmt: skip
+    calibrate: bool = _option(
+        True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
     )  # fmt: skip
     early_stopping: bool = _option(
         True, "Hold out validation rows, stop when they stop improving, keep their best epoch.", "bool", "Training",

@@ -25,12 +25,12 @@ from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, LaminaWarning, shortened
 from lamina.losses import LOSSES
 from lamina.model import Model, build_network
-from lamina.network.mlp import MLP
+from lamina.network.members import Network
 from lamina.partition import Part, Rows, split, weighted_rows
 from lamina.run import Run
 from lamina.training.checkpoint import Checkpoint
 from lamina.training.loop import EpochRecord, TrainState
-from lamina.training.recipe import resolve
+from lamina.training.recipe import n_members, resolve
 from lamina.training.schedules import SCHEDULES
 
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ Array = NDArray[Any]
 # What a model that training starts from has settled: its encoding and its layers.
 _SETTLED = (
     "numeric", "bins", "one_hot_levels", "embedding_width", "min_level_rows", "hidden_units", "activation",
-    "activation_parameters", "normalization", "layer", "phm_n", "rank", "target_transform", "loss",
+    "activation_parameters", "normalization", "layer", "phm_n", "rank", "members", "target_transform", "loss",
 )  # fmt: skip
 
 
@@ -183,6 +183,8 @@ def prepare(
         )  # fmt: skip
         notes += schema.notes()
     schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
+    kinds = [column.kind for column in schema.features]
+    config = config.replace(members=n_members(config, kinds, partial))
     test = _official_test(data, config)
 
     def read_held_out(holding: Any) -> Rows:
@@ -192,7 +194,6 @@ def prepare(
     tables = split(Rows.of(table, schema, weights, config), schema, config, test, read_held_out)
     prepared = time.perf_counter()
     train = tables["train"]
-    kinds = [column.kind for column in schema.features]
     config = resolve(
         config, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
         task=schema.target.task, has_validation="validation" in tables,
@@ -250,7 +251,7 @@ def _known(table: Table, schema: Schema, weight: str | None) -> Table:
     return table.without(weight) if weight and weight not in (column.name for column in schema.columns) else table
 
 
-def _state(network: MLP, config: Config, generator: torch.Generator, device: str) -> TrainState:
+def _state(network: Network, config: Config, generator: torch.Generator, device: str) -> TrainState:
     return TrainState.start(
         network,
         optimizer=config.optimizer,

@@ -34,6 +34,8 @@ class Loss:
         gradient: derivative of ``per_row`` by ``outputs``, (n, k), in closed form, with the same arguments.
         output_map: ``outputs -> predictions``, (n, k): probabilities, or values.
         source: paper or textbook.
+        average: ``(outputs (n, members, k), weights (n, members)) -> (n, k)``: the outputs whose prediction is the
+            weighted mean of the members' predictions; the weights of a row add up to 1.
         option: the option of ``lamina.config`` whose number is the third argument of ``per_row`` and ``gradient``.
         target_scaling: how a number target is brought to the size of 1: ``standard`` (mean 0, standard deviation 1), or
             ``mean`` (divided by its mean and not centred, which needs values of at least 0).
@@ -46,6 +48,7 @@ class Loss:
     gradient: Callable[..., Tensor]
     output_map: Callable[[Tensor], Tensor]
     source: str
+    average: Callable[[Tensor, Tensor], Tensor]
     option: str = ""
     target_scaling: Literal["standard", "mean"] = "standard"
 
@@ -145,6 +148,24 @@ def _values(outputs: Tensor) -> Tensor:
     return outputs
 
 
+# Sums of probabilities as sums of exponentials, so that none is rounded to 0; a weight of 0 is log(0) = -inf.
+def _average_softmax(outputs: Tensor, weights: Tensor) -> Tensor:
+    return (outputs.log_softmax(2) + weights.log()[:, :, None]).logsumexp(1)
+
+
+def _average_sigmoid(outputs: Tensor, weights: Tensor) -> Tensor:
+    logs = weights.log()[:, :, None]
+    return (F.logsigmoid(outputs) + logs).logsumexp(1) - (F.logsigmoid(-outputs) + logs).logsumexp(1)
+
+
+def _average_values(outputs: Tensor, weights: Tensor) -> Tensor:
+    return (outputs * weights[:, :, None]).sum(1)
+
+
+def _average_exponentials(outputs: Tensor, weights: Tensor) -> Tensor:
+    return (outputs + weights.log()[:, :, None]).logsumexp(1)
+
+
 LOSSES.register(
     Loss(
         name="cross_entropy",
@@ -154,6 +175,7 @@ LOSSES.register(
         gradient=_cross_entropy_gradient,
         output_map=_softmax,
         source="Bishop 2006, eqs. 4.108 and 4.109; smoothed labels: Szegedy et al. 2016, section 7",
+        average=_average_softmax,
         option="label_smoothing",
     )
 )
@@ -166,6 +188,7 @@ LOSSES.register(
         gradient=_binary_cross_entropy_gradient,
         output_map=torch.sigmoid,
         source="Bishop 2006, eqs. 4.90 and 4.91",
+        average=_average_sigmoid,
         option="label_smoothing",
     )
 )
@@ -178,6 +201,7 @@ LOSSES.register(
         gradient=_squared_error_gradient,
         output_map=_values,
         source="Bishop 2006, eq. 3.12",
+        average=_average_values,
     )
 )
 LOSSES.register(
@@ -189,6 +213,7 @@ LOSSES.register(
         gradient=_absolute_error_gradient,
         output_map=_values,
         source="Bishop 2006, section 1.5.5; derivative 0 at 0",
+        average=_average_values,
     )
 )
 LOSSES.register(
@@ -200,6 +225,7 @@ LOSSES.register(
         gradient=_huber_gradient,
         output_map=_values,
         source="Huber 1964, section 2",
+        average=_average_values,
         option="huber_delta",
     )
 )
@@ -212,6 +238,7 @@ LOSSES.register(
         gradient=_quantile_gradient,
         output_map=_values,
         source="Koenker and Bassett 1978, eq. 1.1; derivative -q where z = y",
+        average=_average_values,
         option="quantile",
     )
 )
@@ -224,6 +251,7 @@ LOSSES.register(
         gradient=_poisson_gradient,
         output_map=torch.exp,
         source="McCullagh and Nelder 1989, section 2.3: half the Poisson deviance",
+        average=_average_exponentials,
         target_scaling="mean",
     )
 )

@@ -22,6 +22,7 @@ from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
 from lamina.model_upgrades import upgraded
+from lamina.network.members import Members, Network
 from lamina.network.mlp import MLP
 from lamina.training.loop import EpochRecord
 from lamina.training.rows import csr, predict_hidden, predict_outputs
@@ -45,6 +46,8 @@ class Report:
         environment: versions and thread count.
         folds: where they were asked for, the cross-validated scores of the same options: their number ``k``, and
             ``scores``, as ``lamina.cross_validation.cross_validate`` returns them.
+        calibration: for classes and labels, the ``temperature`` by which the logits are divided, and the validation
+            loss before and after, ``loss_before`` and ``loss_after``.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class Report:
     stopped: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     folds: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Model:
 
     schema: Schema
     encoder: Encoder
-    network: MLP
+    network: Network
     config: Config
     scaler: TargetScaler | None
     history: list[EpochRecord] = field(default_factory=list)
@@ -190,7 +194,7 @@ class Model:
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return self.encoder.transform(features, "float64"), table.n_rows
 
-    def _exact_network(self) -> MLP:
+    def _exact_network(self) -> Network:
         """Return the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
         if self.config.dtype == "float64":
             return self.network
@@ -214,6 +218,18 @@ class Model:
         n_layers, n_parameters = self.network.n_layers, sum(row.n_parameters for row in rows)
         plural = "s" if n_layers > 1 else ""
         return "\n".join([*lines, f"{n_layers} layer{plural}, {n_parameters:,} parameters"])
+
+    def member(self, i: int) -> "Model":
+        """Return member ``i`` of several, counted from 0, as a model of one network.
+
+        Raises:
+            ConfigError: there is no such member.
+        """
+        networks = self.network.members()
+        if not 0 <= i < len(networks):
+            raise ConfigError(f"there is no member {i}; this model has {len(networks)}, counted from 0.")
+        encoding = getattr(self.network, "encodings", (self.config.numeric,))[i]
+        return replace(self, network=networks[i], config=self.config.replace(members=1, numeric=encoding))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; a model that was there is replaced at the end. Return its path.
@@ -279,24 +295,32 @@ def prediction_of(outputs: Tensor, loss: str, scaler: TargetScaler | None) -> Ar
     return prediction if scaler is None else scaler.inverse(prediction)
 
 
-def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: torch.Generator) -> MLP:
+def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: torch.Generator) -> Network:
     """Return the untrained network that a resolved configuration describes."""
-    return MLP(
-        encoder,
-        n_outputs,
-        hidden_units=config.hidden_units or (),
-        activation=config.activation,
-        activation_parameters=config.activation_parameters,
-        dropout=config.dropout or 0.0,
-        normalization=config.normalization,
-        initial_weights=config.initial_weights,
-        embedding_width=config.embedding_width,
-        layer=config.layer,
-        phm_n=config.phm_n,
-        rank=config.rank,
-        generator=generator,
-        dtype=getattr(torch, config.dtype),
-    )
+    common: dict[str, Any] = {
+        "hidden_units": config.hidden_units or (),
+        "activation": config.activation,
+        "activation_parameters": config.activation_parameters,
+        "dropout": config.dropout or 0.0,
+        "normalization": config.normalization,
+        "initial_weights": config.initial_weights,
+        "embedding_width": config.embedding_width,
+        "generator": generator,
+        "dtype": getattr(torch, config.dtype),
+    }
+    members = config.members or 1
+    if members == 1:
+        shape: dict[str, Any] = {"layer": config.layer, "phm_n": config.phm_n, "rank": config.rank}
+        return MLP(encoder, n_outputs, numbers=config.numeric, **shape, **common)
+    encodings = _encodings(config.numeric, members)
+    return Members(encoder, n_outputs, encodings=encodings, average=LOSSES[config.loss].average, **common)
+
+
+def _encodings(numeric: str, members: int) -> tuple[str, ...]:
+    """Return each member's encoding of numbers: of mixed ones the first half is piecewise linear."""
+    if numeric != "mixed":
+        return (numeric,) * members
+    return ("piecewise_linear",) * ((members + 1) // 2) + ("periodic",) * (members // 2)
 
 
 def as_tensors(arrays: Arrays, device: str) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lamina.errors import ModelFileError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _TEMPORARY = ".writing-"
 
 Document = dict[str, Any]

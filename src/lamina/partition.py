@@ -1,7 +1,7 @@
 """Rows of training data before they are encoded, and the part that each of them is in: train, validation or test."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from lamina.config import Config
 from lamina.data.encoder import Arrays, Encoder
 from lamina.data.ordering import row_hashes
 from lamina.data.schema import Schema
+from lamina.data.splits import folds as split_into_folds
 from lamina.data.splits import holdout
 from lamina.data.table import Table
-from lamina.errors import DataError
+from lamina.errors import ConfigError, DataError
 from lamina.model import row_weights, target_and_weights
 from lamina.training.recipe import validation_fraction
 
@@ -21,6 +22,10 @@ Array = NDArray[Any]
 
 # Whole weights become copies of their rows up to so many times the rows; beyond, and broken ones, stay weights.
 _MAX_COPIES = 4
+# Of eight members six learn from a row, and two that have not seen it, one of each encoding, say how well that went.
+N_FOLDS = 4
+_MIN_FOLDED_ROWS = 20
+_MAX_WATCHED_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,23 @@ class Part:
         y: codes (n,), or values or labels (n, k).
         weights: (n,) or ``None``.
         positions: of each row in the source, counted from 0, (n,).
+        folds: where each member holds out a fold of the training rows: that of each row, (n,); else ``None``.
     """
 
     arrays: Arrays
     y: Array
     weights: Array | None
     positions: Array
+    folds: Array | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def rows(self, index: Array) -> "Part":
+        """Return the rows at ``index``, positions or a mask."""
+        arrays = {name: values[index] for name, values in self.arrays.items()}
+        weights, folds = (None if each is None else each[index] for each in (self.weights, self.folds))
+        return Part(arrays, self.y[index], weights, self.positions[index], folds)
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Rows:
     weights: Array | None
     split_by: Table
     positions: Array
+    folds: Array | None = None
 
     @classmethod
     def of(cls, table: Table, schema: Schema, weights: Array | None, config: Config) -> "Rows":
@@ -70,11 +84,12 @@ class Rows:
         return cls(schema.check(table)[0], y, weights, table, positions)
 
     def rows(self, index: Array) -> "Rows":
-        weights = None if self.weights is None else self.weights[index]
-        return Rows(self.features.rows(index), self.y[index], weights, self.split_by.rows(index), self.positions[index])
+        weights, folds = (None if each is None else each[index] for each in (self.weights, self.folds))
+        features, split_by = self.features.rows(index), self.split_by.rows(index)
+        return Rows(features, self.y[index], weights, split_by, self.positions[index], folds)
 
     def encoded(self, encoder: Encoder, dtype: str) -> Part:
-        return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions)
+        return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds)
 
 
 def weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Table, Array | None]:
@@ -101,13 +116,23 @@ def weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Tabl
 def split(
     rows: Rows, schema: Schema, config: Config, test: Any, read_held_out: Callable[[Any], Rows]
 ) -> dict[str, Rows]:
-    """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left."""
+    """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left.
+
+    Where each member holds out a fold of its own, the training rows are validation rows too, up to 20,000 of them.
+    """
     rng = np.random.default_rng(config.seed)
     parts: dict[str, Rows] = {}
     rest = rows
     source = rows.features.source
     fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
     for name, holding in fractions.items():
+        if name == "validation" and holding is None:
+            folds = _folds(rest, config, rng)
+            if folds is not None:
+                rest = replace(rest, folds=folds)
+                n_watched = min(len(rest.y), _MAX_WATCHED_ROWS)
+                parts[name] = rest.rows(np.sort(rng.permutation(len(rest.y))[:n_watched]))
+                continue
         if holding is None:
             holding = validation_fraction(len(rest.y), config.early_stopping)
         if not isinstance(holding, float):
@@ -125,3 +150,27 @@ def split(
                 raise DataError(f"{source}: a {name} share of {holding:g} of {len(rest.y)} rows leaves a part empty.")
             parts[name], rest = rest.rows(held), rest.rows(kept)
     return {"train": rest, **dict(reversed(parts.items()))}
+
+
+def held_out_by(folds: Array, members: int) -> Array:
+    """Return which members hold out each row, (n, members): the first member the first fold, and so on in turn."""
+    return np.asarray(folds[:, None] == np.arange(members) % N_FOLDS)
+
+
+def _folds(rows: Rows, config: Config, rng: np.random.Generator) -> Array | None:
+    """Return the fold of each row, (n,), or ``None`` where the members share the rows that they hold out, or have none.
+
+    Rows ordered by time have no folds: a member would be watched on rows older than those that it has seen.
+    """
+    n_members = config.members or 1
+    if n_members < N_FOLDS or not config.early_stopping or config.time is not None or len(rows.y) < _MIN_FOLDED_ROWS:
+        return None
+    group = None if config.group is None else rows.split_by[config.group]
+    try:
+        parts = split_into_folds(N_FOLDS, rows.y, rng, group=group)
+    except ConfigError:  # fewer groups than folds
+        return None
+    folds = np.empty(len(rows.y), dtype=np.int64)
+    for i, part in enumerate(parts):
+        folds[part] = i
+    return folds

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lamina.baselines import fit_baselines
+from lamina.calibration import MIN_CALIBRATION_ROWS, best_temperature, scaled, temperature_of_all
 from lamina.config import Config
 from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, ModelFileError
-from lamina.losses import LOSSES
+from lamina.losses import LOSSES, Loss
 from lamina.metrics import METRICS, one_score, score
 from lamina.model import Model, Report, as_tensors, build_network, prediction_of
-from lamina.partition import Part
+from lamina.partition import Part, held_out_by
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, TrainState, train
 from lamina.training.recipe import threads
-from lamina.training.rows import Rows
+from lamina.training.rows import Rows, mean_loss, predict_each
 
 Array = NDArray[Any]
 
@@ -73,6 +74,7 @@ class Run:
         started = time.perf_counter()
         config = self.config
         validation = self.parts.get("validation")
+        watched = None if validation is None else self._rows(validation, watched=True)
         loss = LOSSES[config.loss]
         available = torch.get_num_threads()
         torch.set_num_threads(self.threads)
@@ -80,10 +82,10 @@ class Run:
             yield from train(
                 self.state,
                 self._rows(self.parts["train"]),
-                None if validation is None else self._rows(validation),
+                watched,
                 loss=loss.bound(config.as_dict()),
-                # Smoothed labels help to train; what is watched is the loss of the labels themselves.
-                watched_loss=loss.bound({**config.as_dict(), "label_smoothing": 0.0}),
+                measure=None if watched is None else self._measure(watched),
+                averaging=config.averaging or 0.0,
                 optimizer=config.optimizer,
                 learning_rate=config.learning_rate or 0.0,
                 weight_decay=config.weight_decay or 0.0,
@@ -126,11 +128,16 @@ class Run:
         self.state.restore_best()
         model = self.current()
         held = {name: part for name, part in self.parts.items() if name != "train"}
+        calibration, unseen = self._calibrated(model) if "validation" in held else ({}, None)
         scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
         model.report = Report(
             rows={name: len(part) for name, part in self.parts.items()},
             scores={
-                name: model.score(part.y, model.outputs_of(part.arrays, len(part)), part.weights)
+                name: model.score(
+                    part.y,
+                    model.outputs_of(part.arrays, len(part)) if unseen is None or name != "validation" else unseen,
+                    part.weights,
+                )
                 for name, part in held.items()
             },
             baselines=self._baseline_scores(held[scored_on]) if scored_on and baselines else {},
@@ -141,8 +148,67 @@ class Run:
             stopped=self.state.stopped,
             environment={**self.environment, "device": self.device, "threads": str(self.threads)},
             folds=self.folds,
+            calibration=calibration,
         )
         return model
+
+    def _calibrated(self, model: Model) -> tuple[dict[str, float], Array | None]:
+        """Fold the temperature into ``model``; return what it was and did, and predictions for the validation rows.
+
+        Where members hold out folds, those are the predictions of the members that have not seen the row.
+        """
+        part, config = self.parts["validation"], self.config
+        rows = self._rows(part, watched=True)
+        calibrates = config.calibrate and model.task != "regression" and len(part) >= MIN_CALIBRATION_ROWS
+        if not calibrates and rows.held is None:
+            return {}, None
+        network = self.state.network
+        each = predict_each(network, rows.inputs, len(rows)).double()
+        exact = replace(rows, weights=None if rows.weights is None else rows.weights.double())
+        loss = self._watched_loss()
+
+        def loss_at(temperature: float) -> float:
+            return mean_loss(network.combine(scaled(each, temperature), rows.held), exact, loss)
+
+        of_held, report = 1.0, {}
+        if calibrates:
+            of_held, after = best_temperature(loss_at)
+            temperature = of_held
+            if rows.held is not None:
+                alone = best_temperature(lambda t: _loss_alone(each / t, exact, loss))[0]
+                temperature = temperature_of_all(alone, of_held, int(rows.held[0].sum()), each.shape[1])
+            report = {"temperature": temperature, "loss_before": loss_at(1.0), "loss_after": after}
+            model.network.scale_outputs(1 / temperature)
+        if rows.held is None:
+            return report, None
+        outputs = network.combine(scaled(each, of_held), rows.held.double())
+        return report, prediction_of(outputs.cpu(), config.loss, self.scaler)
+
+    def _watched_loss(self) -> Loss:
+        # Smoothed labels help to train; what is watched is the loss of the labels themselves.
+        return LOSSES[self.config.loss].bound({**self.config.as_dict(), "label_smoothing": 0.0})
+
+    def _measure(self, rows: Rows) -> Callable[[Tensor], tuple[float, Tensor]]:
+        """Return what is watched: the loss at the temperature that suits the epoch, which will be folded in at the end.
+
+        A network's ranking of rows improves long after its probabilities have become too bold: stopping by the loss as
+        it is would stop too early (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early stopping: refine, then
+        calibrate", arXiv 2501.19195).
+        """
+        loss, network = self._watched_loss(), self.state.network
+        calibrates = self.config.calibrate and (self.config.members or 1) > 1
+
+        def measured(each: Tensor) -> tuple[float, Tensor]:
+            def at(temperature: float) -> Tensor:
+                return network.combine(scaled(each, temperature), rows.held)
+
+            if not calibrates or self.schema.target.task == "regression" or len(rows) < MIN_CALIBRATION_ROWS:
+                outputs = at(1.0)
+                return mean_loss(outputs, rows, loss), outputs
+            temperature, value = best_temperature(lambda t: mean_loss(at(t), rows, loss), refine=False)
+            return value, at(temperature)
+
+        return measured
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides how training goes on: options, columns, encoding, rows."""
@@ -188,8 +254,12 @@ class Run:
         n_parameters = sum(parameter.numel() for parameter in self.state.network.parameters())
         return threads(self.config.batch_size or 1, n_parameters, torch.get_num_threads())
 
-    def _rows(self, part: Part) -> Rows:
-        """Return a part as tensors, its weights times the class weights and scaled to mean 1."""
+    def _rows(self, part: Part, watched: bool = False) -> Rows:
+        """Return a part as tensors, its weights times the class weights and scaled to mean 1.
+
+        Where members hold out folds, rows to train on have a weight for each member, 0 where it holds the row out, and
+        rows to watch say which members those are.
+        """
         dtype = getattr(torch, self.config.dtype)
         if self.schema.target.task == "classification":
             target = torch.from_numpy(part.y)
@@ -199,11 +269,16 @@ class Run:
         weights = with_class_weights(part, self.config.class_weight, self.schema)
         if weights is not None:
             weights = weights / weights.mean()
+        held = None if part.folds is None else held_out_by(part.folds, self.config.members or 1)
+        if held is not None and not watched:
+            weights = ~held if weights is None else ~held * weights[:, None]
+            weights = weights / weights.mean()
         inputs = as_tensors(part.arrays, self.device)
         return Rows(
             {name: each.to(dtype) if each.dtype == torch.float64 else each for name, each in inputs.items()},
             target.to(self.device),
             None if weights is None else torch.from_numpy(weights).to(self.device, dtype),
+            torch.from_numpy(held).to(self.device, dtype) if held is not None and watched else None,
         )
 
     def _score(self, given: Callable[[], float] | None) -> Callable[[Tensor], float | None] | None:
@@ -229,18 +304,41 @@ class Run:
         return measured
 
     def _baseline_scores(self, held: Part) -> dict[str, dict[str, float]]:
-        train, target = self.parts["train"], self.schema.target
-        predictors = fit_baselines(
-            self.encoder, train.arrays, train.y, train.weights, len(target.classes),
-            np.random.default_rng(self.config.seed), labels=target.task == "multilabel",
-        )  # fmt: skip
-        scores = {}
-        for name, predict in predictors.items():
-            outputs = predict(held.arrays)
-            scores[name] = score(
-                target.task, held.y, outputs, held.weights, decisions=target.decide(outputs), positive=target.positive
+        train, folds = self.parts["train"], held.folds
+        if folds is None:
+            return self._linear_scores([(train, held, np.ones(len(held), dtype=bool))], held)
+        # The rows are training rows too: each is predicted by a model of the other folds.
+        pairs = [(train.rows(train.folds != fold), held, folds == fold) for fold in np.unique(folds)]
+        return self._linear_scores(pairs, held)
+
+    def _linear_scores(self, pairs: list[tuple[Part, Part, Array]], held: Part) -> dict[str, dict[str, float]]:
+        """Return the scores on ``held`` of each baseline, fitted on the first, for the chosen rows of the second."""
+        target = self.schema.target
+        outputs: dict[str, Array] = {}
+        for known, rows, chosen in pairs:
+            predictors = fit_baselines(
+                self.encoder, known.arrays, known.y, known.weights, len(target.classes),
+                np.random.default_rng(self.config.seed), labels=target.task == "multilabel",
+            )  # fmt: skip
+            for name, predict in predictors.items():
+                outputs.setdefault(name, np.empty((len(held), target.n_outputs)))[chosen] = predict(
+                    rows.rows(chosen).arrays
+                )
+        return {
+            name: score(
+                target.task, held.y, values, held.weights, decisions=target.decide(values), positive=target.positive
             )
-        return scores
+            for name, values in outputs.items()
+        }
+
+
+def _loss_alone(each: Tensor, rows: Rows, loss: Loss) -> float:
+    """Return the mean loss of single members, (n, members, k), on the rows that they have not seen."""
+    members = each.shape[1]
+    values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(members, dim=0)).view(-1, members)
+    assert rows.held is not None
+    weights = rows.held if rows.weights is None else rows.held * rows.weights[:, None]
+    return float((values * weights).sum() / weights.sum())
 
 
 def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:

@@ -148,9 +148,10 @@ def _announce(talk: Talk, run: "Run", out: str) -> None:
     if len(run.notes) > _MAX_NOTES:
         talk.note(f"note: and {len(run.notes) - _MAX_NOTES} more, which `lamina show {out} --json` lists")
     config = run.config
+    members = "" if config.members == 1 else f"{config.members} members, "
     units = "-".join(str(units) for units in config.hidden_units or ())
     talk.note(
-        f"network: {run.state.network.inputs.width} inputs, hidden units {units or 'none'}; "
+        f"network: {members}{run.state.network.n_inputs} inputs, hidden units {units or 'none'}; "
         f"at most {config.epochs} epochs of minibatches of {config.batch_size}"
     )
 

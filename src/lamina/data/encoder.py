@@ -107,14 +107,15 @@ class Encoder:
             schema: of the training data.
             table: the training rows, as ``schema.check`` returns them.
             weights: (n,), all above 0, or ``None``.
-            numeric: ``piecewise_linear`` (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2, eq. 1) or ``standard``.
+            numeric: ``piecewise_linear`` (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2, eq. 1) or
+                ``mixed``, which have bins; or ``periodic`` or ``standard``, which have none.
             bins: pieces at most, between quantiles.
             one_hot_levels: categories of up to so many levels are one-hot.
             min_level_rows: levels of less weight are ``RARE``.
         """
         numbers: list[NumberCode] = []
         categories, images, blocks = [], [], []
-        number_bins = bins if numeric == "piecewise_linear" else 0
+        number_bins = bins if numeric in ("piecewise_linear", "mixed") else 0
         for column in schema.features:
             values = table[column.name]
             if column.kind == "number":

@@ -1,5 +1,7 @@
 """From encoded arrays to the first layer's input: piecewise-linear numbers, one-hot columns, embeddings, pixels."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,6 +37,49 @@ class PiecewiseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Subtracted before it is scaled: x * scale - left * scale would lose every digit in a narrow bin.
         return x.index_select(1, self.column).sub_(self.left).mul_(self.scale).clamp_(0, 1)
+
+
+class Periodic(nn.Module):
+    """Each number as itself, softly bounded, beside a few learned mixtures of cosines with learned frequencies.
+
+    A column x becomes s = x / sqrt(1 + (x / 3)²) and, with frequencies f and phases p, W^T cos(2π f s + p) + b: the
+    embedding "PBLD" of Holzmüller et al. 2024 (arXiv 2407.04491, section 3 and appendix B).
+
+    Shapes: input (n, d) standardised, output (n, d * (width + 1)).
+
+    Args:
+        d: columns.
+        n_frequencies: cosines a column.
+        width: mixtures a column.
+        deviation: of the initial frequencies, in periods for one standard deviation of the column.
+        generator, dtype: of the initial numbers.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        *,
+        n_frequencies: int = 16,
+        width: int = 4,
+        deviation: float = 0.5,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        make = {"generator": generator, "dtype": dtype}
+        self.frequency = nn.Parameter(torch.randn(d, n_frequencies, **make) * deviation)  # type: ignore[call-overload]
+        phase = torch.rand(d, n_frequencies, **make)  # type: ignore[call-overload]
+        self.phase = nn.Parameter((2 * phase - 1) * math.pi)
+        mixture = torch.randn(d, n_frequencies, width, **make)  # type: ignore[call-overload]
+        self.mixture = nn.Parameter(mixture / n_frequencies**0.5)
+        self.bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
+        self.width = d * (width + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bounded = x * (1 + (x / 3).square()).rsqrt()
+        waves = torch.cos(2 * math.pi * bounded[:, :, None] * self.frequency + self.phase)
+        mixed = torch.einsum("ndf,dfw->ndw", waves, self.mixture) + self.bias
+        return torch.cat([mixed.flatten(1), bounded], dim=1)
 
 
 class CategoryInput(nn.Module):
@@ -84,21 +129,32 @@ class InputLayer(nn.Module):
 
     Args:
         encoder: what the columns are.
+        numbers: ``periodic``: as ``Periodic`` makes them; else by the encoder's bins where it has them
+            (``piecewise_linear``), and as they are where not (``standard``).
         embedding_width: numbers in a category's embedding.
         generator: source of the initial embeddings.
         dtype: of the output.
     """
 
     def __init__(
-        self, encoder: Encoder, *, embedding_width: int, generator: torch.Generator, dtype: torch.dtype
+        self,
+        encoder: Encoder,
+        *,
+        numbers: str = "piecewise_linear",
+        embedding_width: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.dtype = dtype
         self.width = 0
-        self.pieces: PiecewiseLinear | None = None
+        self.pieces: PiecewiseLinear | Periodic | None = None
         self.categories: CategoryInput | None = None
         edges = [code.edges for code in encoder.numbers]
-        if any(edges):
+        if numbers == "periodic" and edges:
+            self.pieces = Periodic(len(edges), generator=generator, dtype=dtype)
+            self.width += self.pieces.width
+        elif numbers == "piecewise_linear" and any(edges):
             self.pieces = PiecewiseLinear(edges, dtype)
             self.width += len(self.pieces.column)
         else:

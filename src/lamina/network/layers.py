@@ -104,7 +104,7 @@ class Normalization:
     Attributes:
         name: what a user types.
         formula: for people.
-        make: ``(units, dtype) -> module`` on (n, units).
+        make: ``(units, dtype, members) -> module`` on (n, units), the units of so many networks side by side.
         source: paper.
         across_rows: whether a row's output depends on the other rows of its minibatch in training; it then needs two
             rows at least, and the training loop never makes a minibatch of one for it.
@@ -112,9 +112,13 @@ class Normalization:
 
     name: str
     formula: str
-    make: Callable[[int, torch.dtype], nn.Module]
+    make: Callable[[int, torch.dtype, int], nn.Module]
     source: str
     across_rows: bool
+
+
+def _layer_norm(units: int, dtype: torch.dtype, members: int) -> nn.Module:
+    return nn.LayerNorm(units, dtype=dtype) if members == 1 else nn.GroupNorm(members, units, dtype=dtype)
 
 
 NORMALIZATIONS: Registry[Normalization] = Registry("normalization")
@@ -122,7 +126,7 @@ NORMALIZATIONS.register(
     Normalization(
         "batch",
         "γ (x - mean) / sqrt(variance + ε) + β, mean and variance of a unit over the minibatch",
-        lambda units, dtype: nn.BatchNorm1d(units, dtype=dtype),
+        lambda units, dtype, members: nn.BatchNorm1d(units, dtype=dtype),
         "Ioffe and Szegedy 2015, algorithm 1",
         across_rows=True,
     )
@@ -131,7 +135,7 @@ NORMALIZATIONS.register(
     Normalization(
         "layer",
         "γ (x - mean) / sqrt(variance + ε) + β, mean and variance of a row over its units",
-        lambda units, dtype: nn.LayerNorm(units, dtype=dtype),
+        _layer_norm,
         "Ba, Kiros and Hinton 2016, eqs. 3 and 4",
         across_rows=False,
     )

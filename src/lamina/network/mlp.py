@@ -42,6 +42,7 @@ class MLP(nn.Module):
         normalization: ``none``, or a name in ``lamina.network.layers.NORMALIZATIONS``.
         initial_weights: name of a rule, or ``auto`` for the one that each activation names.
         embedding_width: numbers in a category's embedding.
+        numbers: how number columns enter; see ``lamina.network.embeddings.InputLayer``.
         layer: kind of the hidden layers' affine maps, a name in ``lamina.network.saving_layers``; the output layer is
             dense always.
         phm_n, rank: see ``lamina.network.saving_layers.PHM`` and ``LowRank``; without effect for other kinds.
@@ -64,6 +65,7 @@ class MLP(nn.Module):
         normalization: str = "none",
         initial_weights: str = "auto",
         embedding_width: int = 8,
+        numbers: str = "piecewise_linear",
         layer: str = "dense",
         phm_n: int = 4,
         rank: int = 16,
@@ -72,7 +74,9 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         names = (activation,) * len(hidden_units) if isinstance(activation, str) else activation
-        self.inputs = InputLayer(encoder, embedding_width=embedding_width, generator=generator, dtype=dtype)
+        self.inputs = InputLayer(
+            encoder, numbers=numbers, embedding_width=embedding_width, generator=generator, dtype=dtype
+        )
         width = self.inputs.width
         blocks = []
         for units, name in zip(hidden_units, names, strict=True):
@@ -84,7 +88,7 @@ class MLP(nn.Module):
                 initializer=rule, gain=record.gain, generator=generator, dtype=dtype,
             )  # fmt: skip
             if normalization != "none":
-                block["norm"] = NORMALIZATIONS[normalization].make(units, dtype)
+                block["norm"] = NORMALIZATIONS[normalization].make(units, dtype, 1)
             block["activation"] = Activate(name, units, activation_parameters, dtype)
             if dropout:
                 block["dropout"] = Dropout(dropout)
@@ -99,10 +103,24 @@ class MLP(nn.Module):
         output: Tensor = self.output(self.hidden(self.inputs(inputs)))
         return output
 
+    def outputs_of_each(self, inputs: Inputs) -> Tensor:
+        """Return the outputs (n, 1, n_outputs) of the only member there is."""
+        output: Tensor = self(inputs)
+        return output[:, None, :]
+
+    def combine(self, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return (n, n_outputs) of ``outputs_of_each``; ``weights`` (n, 1) change nothing."""
+        return outputs[:, 0]
+
     def hidden_output(self, inputs: Inputs, layer: int) -> Tensor:
         """Return the output (n, units) of the hidden layer ``layer``, counted from 0."""
         output: Tensor = self.hidden[: layer + 1](self.inputs(inputs))
         return output
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of the encoded inputs."""
+        return self.inputs.width
 
     @property
     def n_layers(self) -> int:
@@ -115,9 +133,19 @@ class MLP(nn.Module):
             if isinstance(module, Dropout):
                 module.generator = generator
 
+    def scale_outputs(self, factor: float) -> None:
+        """Multiply every output by ``factor``, by the last weights and biases."""
+        with torch.no_grad():
+            self.output.weight.mul_(factor)
+            self.output.bias.mul_(factor)
+
+    def members(self) -> "list[MLP]":
+        """Return the networks whose average this is: itself."""
+        return [self]
+
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer, and for the output."""
-        rows = [_summary("inputs", "input", self.inputs.width, self.inputs)]
+        rows = [layer_summary("inputs", "input", self.inputs.width, self.inputs)]
         width = self.inputs.width
         for i, block in enumerate(self.hidden, start=1):
             for name, module in block.named_children():
@@ -128,12 +156,13 @@ class MLP(nn.Module):
                     kind = module.kind
                 if isinstance(module, Activate):
                     kind = module.record.name
-                rows.append(_summary(f"hidden {i}", kind, width, module))
-        rows.append(_summary("output", "affine", len(self.output.bias), self.output))
+                rows.append(layer_summary(f"hidden {i}", kind, width, module))
+        rows.append(layer_summary("output", "affine", len(self.output.bias), self.output))
         return rows
 
 
-def _summary(name: str, kind: str, width: int, module: nn.Module) -> LayerSummary:
+def layer_summary(name: str, kind: str, width: int, module: nn.Module) -> LayerSummary:
+    """Return the row of one layer, or of a part of it."""
     shapes = [parameter.shape for parameter in module.parameters()]
     formula = " + ".join(" x ".join(str(length) for length in shape) for shape in shapes)
     return LayerSummary(name, kind, (width,), sum(shape.numel() for shape in shapes), formula)

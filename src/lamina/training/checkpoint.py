@@ -46,6 +46,7 @@ def snapshot(state: TrainState) -> Checkpoint:
     values["kind"] = type(state.optimizer).__name__
     values["history"] = [asdict(record) for record in state.history]
     values["network"] = _flattened(dict(state.network.state_dict()), "network", tensors)
+    values["averaged"] = _flattened(state.averaged, "averaged", tensors)
     values["best_weights"] = _flattened(state.best_weights, "best", tensors)
     values["optimizer"] = _flattened(state.optimizer.state_dict()["state"], "optimizer", tensors)
     values["generator"] = _flattened(state.generator.get_state(), "generator", tensors)
@@ -64,8 +65,9 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checkpoint.tensors.items()}
     device = next(state.network.parameters()).device
     state.network.load_state_dict(_nested(numbers["network"], tensors))
-    best = _nested(numbers["best_weights"], tensors)
-    state.best_weights = None if best is None else {name: tensor.to(device) for name, tensor in best.items()}
+    for name in ("averaged", "best_weights"):
+        found = _nested(numbers[name], tensors)
+        setattr(state, name, None if found is None else {key: tensor.to(device) for key, tensor in found.items()})
     optimizer_state = {int(key): value for key, value in _nested(numbers["optimizer"], tensors).items()}
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})

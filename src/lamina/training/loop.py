@@ -10,13 +10,16 @@ from torch import Tensor
 
 from lamina.errors import TrainingError
 from lamina.losses import Loss
-from lamina.network.mlp import MLP
+from lamina.network.members import Network
+from lamina.training.averaging import average_in, exchange
 from lamina.training.optimizers import OPTIMIZERS, parameter_groups
-from lamina.training.rows import Rows, mean_loss, predict_outputs
+from lamina.training.rows import Rows, mean_loss, predict_each
 from lamina.training.schedules import SCHEDULES
 from lamina.training.step import make_full_batch_step, make_step
 
 Score = Callable[[Tensor], float | None]
+# (outputs (n, members, k) on the validation rows) -> what is watched of them, and their average (n, k).
+Measure = Callable[[Tensor], tuple[float, Tensor]]
 
 _USUAL_LEARNING_RATE = 0.1
 _SMALLEST_LEARNING_RATE = 1e-6
@@ -54,6 +57,7 @@ class TrainState:
         optimizer: with its moments.
         generator: order of the rows and dropout.
         epoch, n_steps, n_rows: epochs, steps and rows (each as often as it was seen) done.
+        averaged: running mean of the weights; ``None`` where there is none, or before the first step.
         best_weights: of the epoch that is kept, or ``None`` before the first one.
         best_epoch, best_loss: that epoch, and its validation loss (training loss where there is no validation).
         watched: lowest value so far of what is watched: a loss, or a score with its sign changed.
@@ -65,13 +69,14 @@ class TrainState:
         diverged: whether it ended because the loss was not finite.
     """
 
-    network: MLP
+    network: Network
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     epoch: int = 0
     n_steps: int = 0
     n_rows: int = 0
     n_evaluations: int = 0
+    averaged: dict[str, Tensor] | None = None
     best_weights: dict[str, Tensor] | None = None
     best_epoch: int = 0
     best_loss: float = math.inf
@@ -86,7 +91,7 @@ class TrainState:
     @classmethod
     def start(
         cls,
-        network: MLP,
+        network: Network,
         *,
         optimizer: str,
         learning_rate: float,
@@ -122,7 +127,8 @@ def train(
     validation: Rows | None = None,
     *,
     loss: Loss,
-    watched_loss: Loss | None = None,
+    measure: Measure | None = None,
+    averaging: float = 0.0,
     optimizer: str = "adamw",
     learning_rate: float,
     weight_decay: float = 0.0,
@@ -146,7 +152,10 @@ def train(
         state: continued from where it is.
         rows: the training rows.
         validation: rows that are measured after each epoch.
-        loss: what is minimised; ``watched_loss``: what is measured on the validation rows, the same where ``None``.
+        loss: what is minimised.
+        measure: of the members' outputs on the validation rows; ``None``: ``loss``, of the average of those members
+            that have not seen the row.
+        averaging: decay of the running mean of the weights, which is what is measured and kept; 0: no mean.
         optimizer: the name of that in ``state``; with one that takes all rows at once, an epoch is one of its steps.
         learning_rate, schedule, power_t: largest step size, and the name of its course over all epochs.
         weight_decay: used here for optimizers that take all rows at once only; ``TrainState.start`` sees to the others.
@@ -191,6 +200,8 @@ def train(
                 group["lr"] = rate
             batch = rows if full_batch else rows.at(index)
             value = float(step(batch.inputs, batch.target, batch.weights))
+            if averaging:
+                state.averaged = average_in(state.averaged, state.network, averaging, state.n_steps)
             if not math.isfinite(value):
                 _stop_at_divergence(state, rows, learning_rate)
                 return
@@ -202,9 +213,14 @@ def train(
                 break
         state.n_rows += n_seen
         # The losses above are those before each update: the last one may have ruined the weights.
+        exchange(state.network, state.averaged)
         held = Rows(batch.inputs, batch.target) if validation is None else validation
-        outputs = predict_outputs(state.network, held.inputs, len(held))
-        after = mean_loss(outputs, held, watched_loss or loss)
+        each = predict_each(state.network, held.inputs, len(held))
+        if measure is None or validation is None:
+            outputs = state.network.combine(each, held.held)
+            after = mean_loss(outputs, held, loss)
+        else:
+            after, outputs = measure(each)
         if not math.isfinite(after):
             _stop_at_divergence(state, rows, learning_rate)
             return
@@ -225,6 +241,7 @@ def train(
             by_validation = keep_best and validation is not None
             watched = "training loss" if not by_validation else "validation score" if watch_score else "validation loss"
             _stop_or_lower(state, course.on_plateau, rate, f"no better {watched} in {patience} epochs")
+        exchange(state.network, state.averaged)
         yield record  # with the state as the next epoch needs it: a caller may store it here and go on later
 
 

@@ -4,6 +4,7 @@ Small tables need small minibatches and thousands of steps; large ones need few 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lamina.activations import ACTIVATIONS
@@ -23,6 +24,11 @@ _TABLE_DECAY = 0.3
 _CLASS_TOL = 1e-4
 _IMAGE_STEPS = 4500
 
+_MEMBERS = 8
+_MEMBERS_STEPS = 3000
+_MEMBERS_DECAY = 0.1
+_MEMBERS_RATE = 4e-3
+_MEMBERS_AVERAGING = 0.998
 
 _LBFGS_ITERATIONS = 200
 # From here on the size of a gradient in L-BFGS counts as 0, as in scikit-learn.
@@ -35,6 +41,24 @@ def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
     if n_rows < MIN_HOLDOUT_ROWS or not early_stopping:
         return 0.0
     return 0.2 if n_rows < 50_000 else 0.1
+
+
+def n_members(config: Config, kinds: Sequence[str], partial: bool = False) -> int:
+    """Return how many networks are trained side by side: those asked for, or 8 for a table, else 1.
+
+    Who names the layers means one network, with those layers. Pixels and sparse matrices make the first layer, the one
+    that costs, eight times as wide.
+
+    Args:
+        config: the user's options.
+        kinds: of the features' columns.
+        partial: whether training is one pass at a time, at the user's call.
+    """
+    if config.members is not None:
+        return config.members
+    names_layers = config.hidden_units is not None or config.layer != "dense" or isinstance(config.activation, tuple)
+    alone = names_layers or config.optimizer != "adamw" or partial or {"image", "sparse"} & set(kinds)
+    return 1 if alone else _MEMBERS
 
 
 def resolve(
@@ -54,7 +78,9 @@ def resolve(
         ConfigError: options that contradict the task or one another.
     """
     optimizer = OPTIMIZERS[config.optimizer]
-    hidden_units = (256, 128) if config.hidden_units is None else config.hidden_units
+    members = config.members or 1
+    auto_units = (256, 128) if members == 1 or has_images else (128, 128)
+    hidden_units = auto_units if config.hidden_units is None else config.hidden_units
     if isinstance(config.activation, tuple) and len(config.activation) != len(hidden_units):
         config = config.replace(hidden_units=hidden_units)  # raises with the two counts
     names = (config.activation,) if isinstance(config.activation, str) else config.activation
@@ -68,21 +94,22 @@ def resolve(
         raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
 
     _check_combinations(config, task, loss, optimizer.full_batch)
-    numeric = "piecewise_linear" if n_number_columns <= WIDE_TABLE else "standard"
+    numeric = "standard" if n_number_columns > WIDE_TABLE else "piecewise_linear" if members == 1 else "mixed"
     normalization = "batch" if has_images and not optimizer.full_batch else "none"
-    dropout = 0.0 if optimizer.full_batch else 0.25 if has_images else 0.2
+    dropout = 0.0 if optimizer.full_batch else 0.25 if has_images else 0.2 if members == 1 else 0.1
     # The many pieces of the encoding are what decay must hold in a table; a linear model and images need little.
     decays = optimizer.decoupled and hidden_units and not has_images
-    weight_decay = _TABLE_DECAY if decays else optimizer.weight_decay
-    batch_size = config.batch_size or _batch_size(n_rows)
-    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS
+    weight_decay = (_TABLE_DECAY if members == 1 else _MEMBERS_DECAY) if decays else optimizer.weight_decay
+    learning_rate = _MEMBERS_RATE if decays and members > 1 else optimizer.learning_rate
+    batch_size = config.batch_size or _batch_size(n_rows, 16 if members == 1 else 32)
+    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS if members == 1 else _MEMBERS_STEPS
     epochs = min(max(math.ceil(steps / math.ceil(n_rows / batch_size)), 12), 200)
     epochs = config.epochs or (_LBFGS_ITERATIONS if optimizer.full_batch else epochs)
     tol = _LBFGS_TOL if optimizer.full_batch else 0.0 if task == "regression" else _CLASS_TOL
     schedule = "constant" if optimizer.full_batch else config.schedule
     patience = config.patience
     if patience is None and config.early_stopping and has_validation:
-        patience = max(math.ceil(epochs / 4), 8)
+        patience = max(math.ceil(epochs / (4 if members == 1 else 5)), 8)
     if patience is None and SCHEDULES[schedule].on_plateau < 1:
         patience = _ADAPTIVE_PATIENCE
     return replace(
@@ -94,7 +121,11 @@ def resolve(
         dropout=dropout if config.dropout is None else config.dropout,
         normalization=normalization if config.normalization == "auto" else config.normalization,
         loss=loss,
-        learning_rate=config.learning_rate or optimizer.learning_rate,
+        learning_rate=config.learning_rate or learning_rate,
+        members=members,
+        averaging=(_MEMBERS_AVERAGING if members > 1 and not optimizer.full_batch else 0.0)
+        if config.averaging is None
+        else config.averaging,
         schedule=schedule,
         beta_2=optimizer.beta_2 if config.beta_2 is None else config.beta_2,
         weight_decay=weight_decay if config.weight_decay is None else config.weight_decay,
@@ -118,6 +149,12 @@ def _check_combinations(config: Config, task: str, loss: str, full_batch: bool) 
     if config.watch != "loss" and task not in METRICS[config.watch].tasks:
         known = ", ".join(metric.name for metric in METRICS if task in metric.tasks)
         raise ConfigError(f"the metric {config.watch!r} is not for {task}; watch loss, or one of {known}.")
+    if config.layer != "dense" and (config.members or 1) > 1:
+        raise ConfigError(f"members = {config.members}, but the layer {config.layer!r} is for one network; use dense.")
+    if config.numeric == "mixed" and (config.members or 1) == 1:
+        raise ConfigError("numeric = 'mixed' gives members different encodings, but there is one; name one of the two.")
+    if full_batch and config.averaging:
+        raise ConfigError("averaging is over many small steps, which lbfgs does not make; leave it out.")
     if full_batch and config.dropout:
         raise ConfigError(
             "dropout makes the loss random, and the line search of lbfgs cannot follow it; use dropout 0."
@@ -135,8 +172,8 @@ def threads(batch_size: int, n_parameters: int, available: int) -> int:
     return 1 if batch_size * n_parameters < _ONE_THREAD_PRODUCTS else available
 
 
-def _batch_size(n_rows: int) -> int:
-    """A power of two, about a fortieth of the rows, between 16 and 256, and 1024 from 300,000 rows on."""
+def _batch_size(n_rows: int, smallest: int) -> int:
+    """A power of two, about a fortieth of the rows, from ``smallest`` to 256, and 1024 from 300,000 rows on."""
     if n_rows >= 300_000:
         return 1024
-    return int(min(max(2 ** round(math.log2(max(n_rows, 1) / 40)), 16), 256)) if n_rows > 40 else 16
+    return int(min(max(2 ** round(math.log2(max(n_rows, 1) / 40)), smallest), 256)) if n_rows > 40 else smallest

@@ -8,18 +8,26 @@ import torch
 from torch import Tensor
 
 from lamina.losses import Loss
-from lamina.network.mlp import MLP
+from lamina.network.members import Network
 
 _PREDICTION_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows as tensors: inputs by name, target (n,) or (n, k), weights (n,) of mean 1 or ``None``."""
+    """Encoded rows as tensors.
+
+    Attributes:
+        inputs: by name.
+        target: (n,) or (n, k).
+        weights: (n,), or (n, members) where they differ between the members of a network, of mean 1; or ``None``.
+        held: (n, members), 1 where a member has not seen the row in training, else 0; ``None``: none has seen any.
+    """
 
     inputs: Mapping[str, Tensor]
     target: Tensor
     weights: Tensor | None = None
+    held: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -28,7 +36,8 @@ class Rows:
         """Return the rows at ``index`` (int64), copied."""
         inputs = {name: rows_at(values, index) for name, values in self.inputs.items()}
         weights = None if self.weights is None else self.weights.index_select(0, index)
-        return Rows(inputs, self.target.index_select(0, index), weights)
+        held = None if self.held is None else self.held.index_select(0, index)
+        return Rows(inputs, self.target.index_select(0, index), weights, held)
 
 
 def rows_at(values: Tensor, index: Tensor) -> Tensor:
@@ -52,14 +61,21 @@ def csr(crow: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) ->
         return torch.sparse_csr_tensor(crow, columns, values, size, check_invariants=False)
 
 
-def predict_outputs(network: MLP, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
+def predict_outputs(network: Network, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
     """Return the network's outputs (n, k) in evaluation mode, computed in slices of bounded memory."""
     network.eval()
     with torch.inference_mode():
         return torch.cat([network(part) for part in _slices(inputs, n_rows)])
 
 
-def predict_hidden(network: MLP, inputs: Mapping[str, Tensor], n_rows: int, layer: int) -> Tensor:
+def predict_each(network: Network, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
+    """Return the outputs (n, members, k) of each member in evaluation mode."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network.outputs_of_each(part) for part in _slices(inputs, n_rows)])
+
+
+def predict_hidden(network: Network, inputs: Mapping[str, Tensor], n_rows: int, layer: int) -> Tensor:
     """Return the outputs (n, units) of hidden layer ``layer``, counted from 0, in evaluation mode."""
     network.eval()
     with torch.inference_mode():

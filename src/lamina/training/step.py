@@ -18,8 +18,8 @@ def make_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, 
     """Return ``step(inputs, target, weights) -> loss`` over one minibatch, the loss being that before the update.
 
     Args:
-        network: maps inputs to outputs (n, k).
-        loss: compared with the target, and averaged with ``weights`` (n,) or ``None``.
+        network: maps inputs to outputs (n, k), or (n, members, k).
+        loss: compared with the target, and averaged with ``weights`` (n,), (n, members) or ``None``.
         optimizer: of the network's parameters.
         clip_norm: the gradient of all parameters together is shortened to this Euclidean norm; ``None``: never.
     """
@@ -27,7 +27,7 @@ def make_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, 
 
     def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        value = weighted_mean(loss.per_row(network(inputs), target), weights)
+        value = _mean_loss(network(inputs), target, weights, loss)
         torch.autograd.backward(value)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, clip_norm)
@@ -55,7 +55,7 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
                 index = torch.arange(start, min(start + _SLICE_ROWS, len(rows)), device=target.device)
                 part = rows if len(index) == len(rows) else rows.at(index)
                 share = len(index) / len(rows)
-                value = weighted_mean(loss.per_row(network(part.inputs), part.target), part.weights) * share
+                value = _mean_loss(network(part.inputs), part.target, part.weights, loss) * share
                 torch.autograd.backward(value)
                 total += float(value.detach())
             if weight_decay:
@@ -67,3 +67,14 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
         return torch.tensor(optimizer.step(closure), dtype=torch.float64)
 
     return step
+
+
+def _mean_loss(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Loss) -> Tensor:
+    """Return the mean loss of outputs (n, k), or of every member's outputs (n, members, k), on the same targets."""
+    if outputs.ndim == 3:
+        members = outputs.shape[1]
+        outputs, target = outputs.flatten(0, 1), target.repeat_interleave(members, dim=0)
+        if weights is not None:
+            weights = weights[:, None].expand(-1, members) if weights.ndim == 1 else weights
+            weights = weights.flatten()
+    return weighted_mean(loss.per_row(outputs, target), weights)
