@@ -67,7 +67,7 @@ def weights_of(folder: Path) -> Path:
         (shutil.rmtree, "there is no model folder 'bad'; check the path"),
         (
             lambda m: (m / "model.json").write_text('{"format": "lamina-model", "format_version": 7}'),
-            "'bad' has the format version 7, newer than 2, the newest known here; upgrade: pip install ",
+            "'bad' has the format version 7, newer than 3, the newest known here; upgrade: pip install ",
         ),
     ],
 )

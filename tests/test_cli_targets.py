@@ -139,7 +139,7 @@ def test_several_numbers_are_predicted_in_csv_and_json(data, models, tmp_path, c
         assert run(["predict", folder, source]) == 0
         table = table_of(capsys.readouterr().out)
         assert list(table[0]) == ["size", "cost"]
-        assert [[float(cell) for cell in row.values()] for row in table] == expected.tolist()
+        assert np.array([[float(cell) for cell in row.values()] for row in table]) == pytest.approx(expected, rel=1e-12)
     assert run(["predict", folder, data, "--json", "--keep", "cost", "--keep", "x"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert list(rows[0]) == ["cost", "x", "size", "predicted_cost"]
@@ -188,7 +188,8 @@ def test_labels_are_predicted_with_their_probabilities(data, models, capsys):
     table = table_of(capsys.readouterr().out)
     assert list(table[0]) == ["hot", "predicted_hot", "wet", "p_hot", "p_wet"]
     assert [[int(row["predicted_hot"]), int(row["wet"])] for row in table] == (proba >= 0.5).astype(int).tolist()
-    assert [[float(row["p_hot"]), float(row["p_wet"])] for row in table] == proba.tolist()
+    found = np.array([[float(row["p_hot"]), float(row["p_wet"])] for row in table])
+    assert found == pytest.approx(proba, rel=1e-12)
     assert [int(row["hot"]) for row in table] == frame()["hot"].to_list()
     assert run(["predict", folder, data, "--proba", "--json"]) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[0])

@@ -15,7 +15,7 @@ from lamina.cli.main import cli, run
 from lamina.config import options
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md", ROOT / "docs" / "export.md"]
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import get_scorer, log_loss
 
@@ -89,15 +89,24 @@ def test_weights_that_are_none_are_refused(weight, said):
 def test_own_validation_rows_are_those_that_are_watched(estimator, task):
     X, y = data_for(estimator)
     held = (X[100:], y[100:])
-    fitted = estimator((8,), max_iter=12, random_state=0).fit(X[:100], y[:100], X_val=held[0], y_val=held[1])
+    options = {"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0}
+    fitted = estimator(**options).fit(X[:100], y[:100], X_val=held[0], y_val=held[1])
     model = lamina.fit((X[:100], y[:100]), task=task, hidden_units=(8,), epochs=12, seed=0, validation=held)
     assert fitted.validation_curve_ == [record.validation_loss for record in model.history]
     assert fitted.model_.report.rows == {"train": 100, "validation": 50}
     assert fitted.model_.report.best_epoch == int(np.argmin(fitted.validation_curve_)) + 1
     best = fitted.validation_curve_[fitted.model_.report.best_epoch - 1]
     if estimator is MLPClassifier:
-        assert log_loss(held[1], fitted.predict_proba(held[0])) == pytest.approx(best, rel=1e-5)
-    other = estimator((8,), max_iter=12, random_state=0).fit(X[:100], y[:100], X_val=X[:100], y_val=y[:100])
+        plain = estimator(calibrate=False, **options).fit(X[:100], y[:100], X_val=held[0], y_val=held[1])
+        assert plain.validation_curve_ == fitted.validation_curve_
+        assert log_loss(held[1], plain.predict_proba(held[0])) == pytest.approx(best, rel=1e-5)
+        # The temperature is found on the same rows.
+        calibration = fitted.model_.report.calibration
+        assert calibration["loss_before"] == pytest.approx(best, rel=1e-5)
+        after = log_loss(held[1], fitted.predict_proba(held[0]))
+        assert after == pytest.approx(calibration["loss_after"], rel=1e-5)
+        assert after < best
+    other = estimator(**options).fit(X[:100], y[:100], X_val=X[:100], y_val=y[:100])
     assert other.validation_curve_ != fitted.validation_curve_
 
 
@@ -119,7 +128,7 @@ def test_validation_rows_that_do_not_fit_are_refused():
 def test_validation_rows_have_weights():
     X, y = data_for(MLPClassifier)
     weight = np.where(y[100:] == 1, 5.5, 0.5)
-    fitted = MLPClassifier(**{**QUICK, "tol": 0.0}).fit(
+    fitted = MLPClassifier(**{**QUICK, "tol": 0.0, "calibrate": False}).fit(
         X[:100], y[:100], np.ones(100), X_val=X[100:], y_val=y[100:], sample_weight_val=weight
     )
     expected = log_loss(y[100:], fitted.predict_proba(X[100:]), sample_weight=weight)
@@ -140,11 +149,15 @@ def brier(estimator, X, y):
     return -float(np.mean((estimator.predict_proba(X)[:, 1] - y) ** 2))
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc", "neg_log_loss", "balanced_accuracy", brier])
-def test_the_scorer_chooses_the_best_epoch(scoring):
+# A temperature changes what is made of the best epoch's probabilities, and no ranking or decision.
+@pytest.mark.parametrize(
+    ("scoring", "calibrate"),
+    [("roc_auc", True), ("balanced_accuracy", True), ("roc_auc", False), ("neg_log_loss", False), (brier, False)],
+)
+def test_the_scorer_chooses_the_best_epoch(scoring, calibrate):
     X, y = load_breast_cancer(return_X_y=True)
     options = {"hidden_layer_sizes": (8,), "max_iter": 10, "random_state": 0, "tol": 0.0, "scoring": scoring}
-    fitted = MLPClassifier(**options).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+    fitted = MLPClassifier(calibrate=calibrate, **options).fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
     scorer = scoring if callable(scoring) else get_scorer(scoring)
     assert len(fitted.validation_scores_) == fitted.n_iter_
     assert fitted.best_validation_score_ == max(fitted.validation_scores_)
@@ -255,3 +268,78 @@ def test_labels_may_be_a_frame_booleans_or_sparse(form):
     X, _ = data_for(MLPClassifier)
     labels = labels_of(X)[:, :2]
     assert_same(MLPClassifier(**QUICK).fit(X, form(labels)), MLPClassifier(**QUICK).fit(X, labels), X)
+
+
+# -- several members
+
+
+def members_of(estimator: type, k: int = 3, **options):
+    X, y = data_for(estimator)
+    layers = {"hidden_layer_sizes": (7, 5), "activation": "tanh", "numeric": "standard", "dtype": "float64"}
+    return estimator(members=k, max_iter=4, random_state=0, **{**layers, **options}).fit(X, y), X, y
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_of_several_members_each_has_its_weights_and_biases(estimator):
+    fitted, X, _ = members_of(estimator)
+    n_outputs = 3 if estimator is MLPClassifier else 1
+    shapes = [(X.shape[1], 7), (7, 5), (5, n_outputs)]
+    assert [[weight.shape for weight in each] for each in fitted.coefs_] == [shapes] * 3
+    assert [[bias.shape for bias in each] for each in fitted.intercepts_] == [[(7,), (5,), (n_outputs,)]] * 3
+    assert fitted.n_layers_ == 4
+    # By hand from these numbers, on columns that are standardised as the encoder says.
+    codes = fitted.model_.encoder.numbers
+    x = (X - [code.mean for code in codes]) / [code.scale for code in codes]
+    hidden, predictions = [], []
+    for weights, biases in zip(fitted.coefs_, fitted.intercepts_, strict=True):
+        h = np.tanh(np.tanh(x @ weights[0] + biases[0]) @ weights[1] + biases[1])
+        z = h @ weights[2] + biases[2]
+        hidden.append(h)
+        predictions.append(softmax(z, axis=1) if estimator is MLPClassifier else z[:, 0])
+    np.testing.assert_allclose(fitted.transform(X), np.hstack(hidden), atol=1e-12)
+    mean = np.mean(predictions, axis=0)
+    if estimator is MLPRegressor:
+        mean = fitted.model_.scaler.inverse(mean[:, None])[:, 0]
+    np.testing.assert_allclose(outputs(fitted, X), mean, rtol=1e-10)
+    names = fitted.get_feature_names_out().tolist()
+    assert names == [f"{estimator.__name__.lower()}{i}" for i in range(15)]
+    for array in [*fitted.coefs_[0], *fitted.intercepts_[2]]:
+        array[:] = 0.0
+    np.testing.assert_allclose(outputs(fitted, X), mean, rtol=1e-10)
+
+
+def test_one_member_has_a_plain_list_as_in_scikit_learn():
+    fitted, _, _ = members_of(MLPClassifier, k=1)
+    assert [weight.shape for weight in fitted.coefs_] == [(4, 7), (7, 5), (5, 3)]
+    assert len(fitted.get_feature_names_out()) == 5
+
+
+def test_a_scorer_is_asked_about_rows_that_no_member_has_seen():
+    X, y = data_for(MLPRegressor)
+    seen = []
+
+    def scorer(estimator, held_X, held_y):
+        seen.append(held_X)
+        return estimator.score(held_X, held_y)
+
+    fitted = MLPRegressor(max_iter=2, members=4, scoring=scorer, random_state=0).fit(X, y)
+    assert fitted.model_.report.rows == {"train": 120, "validation": 30}
+    assert all(len(held) == 30 for held in seen)
+    assert fitted.t_ == 2 * 120
+    assert MLPRegressor(max_iter=2, members=4, random_state=0).fit(X, y).model_.report.rows["train"] == 150
+    own = MLPRegressor(max_iter=2, members=4, scoring=scorer, random_state=0, validation_fraction=0.4).fit(X, y)
+    assert own.model_.report.rows == {"train": 90, "validation": 60}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_several_members_go_on_where_they_were(estimator):
+    X, y = data_for(estimator)
+    streamed = estimator((4,), members=3, random_state=0, numeric="standard")
+    streamed.partial_fit(X[:100], y[:100], **first_call(estimator))
+    before = streamed.coefs_
+    assert (len(before), streamed.t_) == (3, 100)
+    streamed.partial_fit(X[100:], y[100:])
+    assert streamed.t_ == 150
+    assert all((one[0] != other[0]).any() for one, other in zip(before, streamed.coefs_, strict=True))
+    warm = estimator((4,), members=3, max_iter=2, random_state=0, warm_start=True).fit(X, y).fit(X, y)
+    assert (warm.n_iter_, len(warm.coefs_)) == (4, 3)

@@ -17,7 +17,7 @@ from lamina.config import default, options
 from lamina.estimator_parts import DOOR, config_values
 
 ESTIMATORS = [MLPClassifier, MLPRegressor]
-ONLY_CLASSIFIER = ["class_weight", "label_smoothing", "positive_class", "threshold"]
+ONLY_CLASSIFIER = ["class_weight", "label_smoothing", "positive_class", "threshold", "calibrate"]
 ONLY_REGRESSOR = ["quantile", "huber_delta", "target_transform"]
 
 # All rows are trained on, standardised, without noise: what a textbook computes.
@@ -251,6 +251,8 @@ BOTH = {
     "numeric": ({}, "standard", predictions),
     "dropout": ({}, 0.5, predictions),
     "normalization": ({}, "batch", predictions),
+    "members": ({}, 2, predictions),
+    "averaging": ({}, 0.9, predictions),
     "clip_norm": (SGD, 0.01, predictions),
     "time_limit": ({}, 1e-9, iterations),
     "device": ({}, ABSENT, refusal),
@@ -265,6 +267,7 @@ TABLES = {
         "label_smoothing": ({}, 0.3, predictions),
         "positive_class": ({"threshold": 0.9}, 0, decisions),
         "threshold": ({}, 0.9, decisions),
+        "calibrate": ({}, False, predictions),
     },
     MLPRegressor: {
         **BOTH,

@@ -64,7 +64,9 @@ def test_a_network_learns_what_a_line_cannot():
     assert model.report.scores["test"]["accuracy"] > 0.9
     assert model.report.baselines["linear"]["accuracy"] < 0.65
     assert model.report.scored_on == "test"
-    assert model.report.rows == {"train": 480, "validation": 120, "test": 200}
+    assert model.report.rows == {"train": 600, "validation": 600, "test": 200}  # each member holds out a quarter
+    alone = lamina.prepare(toy(800), "label", test=0.25, seed=1, members=1)
+    assert {name: len(part) for name, part in alone.parts.items()} == {"train": 480, "validation": 120, "test": 200}
 
 
 def test_the_report_scores_are_those_of_evaluate():
@@ -126,16 +128,36 @@ def test_groups_and_times_are_kept_apart():
     n = 300
     rng = np.random.default_rng(0)
     frame = toy(n).with_columns(who=pl.Series(rng.integers(0, 30, n)), when=pl.Series(np.arange(n) * 2.0))
-    run = lamina.prepare(frame, "label", group="who", test=0.2, drop=["when"])
+    who = frame["who"].to_numpy()
+    run = lamina.prepare(frame, "label", group="who", test=0.2, drop=["when"], members=1)
     assert {c.name: c.role for c in run.schema.columns}["who"] == "group"
     assert sum(len(part) for part in run.parts.values()) == n
+    groups = [set(who[part.positions]) for part in run.parts.values()]
+    assert len(groups) == 3
+    assert sum(len(each) for each in groups) == len(set.union(*groups)) == 30
+    run = lamina.prepare(frame, "label", group="who", test=0.2, drop=["when"])
+    train, test = run.parts["train"], run.parts["test"]
+    assert len(train) + len(test) == n
+    assert not set(who[train.positions]) & set(who[test.positions])
+    assert sorted(run.parts["validation"].positions) == sorted(train.positions)
+    assert sorted(set(train.folds)) == [0, 1, 2, 3]
+    assert len(set(zip(who[train.positions], train.folds, strict=True))) == len(set(who[train.positions]))
     run = lamina.prepare(frame.sample(fraction=1, shuffle=True, seed=1), "label", time="when", test=0.2, drop=["who"])
     assert [len(run.parts[name]) for name in ("train", "validation", "test")] == [192, 48, 60]
 
 
-def test_no_rows_are_held_out_below_a_hundred():
-    model = lamina.fit(toy(60), "label", epochs=2)
+def test_one_network_holds_no_rows_out_below_a_hundred():
+    model = lamina.fit(toy(60), "label", epochs=2, members=1)
     assert model.report.rows == {"train": 60}
+    assert (model.report.scores, model.report.scored_on, model.config.patience) == ({}, "", None)
+    assert lamina.fit(toy(100), "label", epochs=2, members=1).report.rows == {"train": 80, "validation": 20}
+
+
+def test_members_hold_folds_out_from_twenty_rows_on():
+    assert lamina.fit(toy(20), "label", epochs=2).report.rows == {"train": 20, "validation": 20}
+    model = lamina.fit(toy(19), "label", epochs=2)
+    assert len(model.network.members()) == 8
+    assert model.report.rows == {"train": 19}
     assert (model.report.scores, model.report.scored_on, model.config.patience) == ({}, "", None)
 
 
@@ -151,7 +173,9 @@ def test_a_missing_target_is_an_error_in_python_and_dropped_on_request():
         lamina.fit(frame, "label")
     run = lamina.prepare(frame, "label", drop_missing_targets=True)
     assert run.notes == [f"the data frame: dropped {n_missing} rows without a value of the target 'label'"]
-    assert sum(len(part) for part in run.parts.values()) == 120 - n_missing
+    assert len(run.parts["train"]) == len(run.parts["validation"]) == 120 - n_missing
+    alone = lamina.prepare(frame, "label", drop_missing_targets=True, members=1)
+    assert sum(len(part) for part in alone.parts.values()) == 120 - n_missing
 
 
 def test_python_warns_of_columns_that_are_lost_but_not_of_constants_or_dropped_ones():
@@ -243,11 +267,15 @@ def test_unseen_categories_and_extra_columns_are_noted():
     ]
 
 
-@pytest.mark.parametrize("sharing", ["layer", "unit"])
-def test_learned_slopes_are_learned(sharing):
-    model = lamina.fit(toy(300), "label", activation="prelu", activation_parameters=sharing, epochs=5)
+@pytest.mark.parametrize(
+    ("members", "sharing", "counts"),
+    [(1, "layer", [1, 1]), (1, "unit", [256, 128]), (3, "layer", [1, 1]), (3, "unit", [3 * 128, 3 * 128])],
+)
+def test_learned_slopes_are_learned(members, sharing, counts):
+    options = {"activation": "prelu", "activation_parameters": sharing, "members": members}
+    model = lamina.fit(toy(300), "label", epochs=5, **options)
     slopes = [p for name, p in model.network.named_parameters() if name.endswith("activation.parameter")]
-    assert [len(p) for p in slopes] == ([1, 1] if sharing == "layer" else [256, 128])
+    assert [len(p) for p in slopes] == counts
     assert all((p != 0.25).any() for p in slopes)
 
 
@@ -279,11 +307,15 @@ def test_the_order_of_images_and_of_several_targets_does_not_matter():
     np.testing.assert_array_equal(one.predict(x), other.predict(x))
 
 
-def test_where_the_rows_of_each_part_come_from():
+@pytest.mark.parametrize("members", [1, 8])
+def test_where_the_rows_of_each_part_come_from(members):
     frame = toy(200)
-    run = lamina.prepare(frame, "label", test=0.2)
+    run = lamina.prepare(frame, "label", test=0.2, members=members)
     positions = {name: part.positions for name, part in run.parts.items()}
-    assert sorted(np.concatenate(list(positions.values()))) == list(range(200))
+    # Of several members each holds out a fold of the training rows, which are all validation rows.
+    apart = [positions[name] for name in (positions if members == 1 else ("train", "test"))]
+    assert sorted(np.concatenate(apart)) == list(range(200))
+    assert members == 1 or sorted(positions["validation"]) == sorted(positions["train"])
     is_same = (frame["label"] == "same").to_numpy()
     for name, part in run.parts.items():
         np.testing.assert_array_equal(part.y, is_same[positions[name]])
@@ -487,9 +519,10 @@ def test_a_quantile_covers_its_share():
 
 def test_a_fit_starts_from_the_weights_of_a_model(tmp_path):
     frame = toy(300)
-    first = lamina.fit(frame, "label", epochs=4)
+    # Without a temperature, which each fit would find anew.
+    first = lamina.fit(frame, "label", epochs=4, calibrate=False)
     before = first.predict_proba(frame)
-    nearly = lamina.fit(frame, "label", start=first, epochs=1, learning_rate=1e-8)
+    nearly = lamina.fit(frame, "label", start=first, epochs=1, learning_rate=1e-8, calibrate=False)
     np.testing.assert_allclose(nearly.predict_proba(frame), before, atol=1e-5)
     assert nearly.history[:4] == first.history
     assert [record.epoch for record in nearly.history[4:]] == [1]

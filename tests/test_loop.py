@@ -10,7 +10,7 @@ from lamina.data.encoder import Encoder, NumberCode
 from lamina.errors import TrainingError
 from lamina.losses import LOSSES, Loss
 from lamina.network.mlp import MLP
-from lamina.training.loop import TrainState, train
+from lamina.training.loop import Measure, TrainState, train
 from lamina.training.recipe import threads
 from lamina.training.rows import Rows, mean_loss, predict_outputs
 from lamina.training.schedules import SCHEDULES
@@ -169,13 +169,20 @@ def recording(loss: Loss, seen: list[float]) -> Loss:
     return replace(loss, per_row=per_row)
 
 
+def measure_of(loss: Loss, rows: Rows) -> Measure:
+    """Return what watches ``loss`` on ``rows`` for a single network."""
+    return lambda each: (mean_loss(each[:, 0], rows, loss), each[:, 0])
+
+
 def test_rows_come_in_a_new_order_each_epoch_or_as_they_are():
     rows = Rows(line(100).inputs, torch.arange(100.0)[:, None])
+    held = line(10)
     for shuffle in (False, True):
         seen: list[float] = []
-        given = options(epochs=2, shuffle=shuffle, loss=recording(SQUARED, seen), watched_loss=SQUARED)
-        list(train(start(), rows, **given))
+        given = options(epochs=2, shuffle=shuffle, loss=recording(SQUARED, seen), measure=measure_of(SQUARED, held))
+        list(train(start(), rows, held, **given))
         first, second = seen[:100], seen[100:]
+        assert len(second) == 100
         assert sorted(first) == sorted(second) == list(range(100))
         assert (first == second == list(range(100))) is not shuffle
         assert (first == second) is not shuffle
@@ -208,7 +215,12 @@ def test_what_is_watched_may_be_another_loss_than_what_is_minimised():
     rows, validation = (Rows(r.inputs, (r.target[:, 0] > 0).long()) for r in (line(100), line(50, seed=1)))
     before = loss_on(state, rows, smoothed)
     records = list(
-        train(state, rows, validation, **options(loss=smoothed, watched_loss=loss, batch_size=100, epochs=1))
+        train(
+            state,
+            rows,
+            validation,
+            **options(loss=smoothed, measure=measure_of(loss, validation), batch_size=100, epochs=1),
+        )
     )
     assert records[0].train_loss == pytest.approx(before, rel=1e-6)
     assert records[0].validation_loss == pytest.approx(loss_on(state, validation, loss), rel=1e-6)

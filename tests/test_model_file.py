@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_written_is_read_back(folder):
     document, arrays = read_folder(folder)
     assert {name: document[name] for name in DOCUMENT} == DOCUMENT
-    assert (document["format"], document["format_version"]) == ("lamina-model", 2)
+    assert (document["format"], document["format_version"]) == ("lamina-model", 3)
     assert arrays.keys() == tensors().keys()
     for name, expected in tensors().items():
         assert arrays[name].dtype == expected.dtype
@@ -209,8 +209,8 @@ def test_a_document_that_names_no_weights_is_refused(folder, files):
 
 
 def test_a_newer_format_is_refused_with_the_command_that_helps(folder):
-    rewrite(folder, lambda content: content.update(format_version=3))
-    with pytest.raises(ModelFileError, match=r"format version 3, newer than 2.*pip install --upgrade lamina"):
+    rewrite(folder, lambda content: content.update(format_version=4))
+    with pytest.raises(ModelFileError, match=r"format version 4, newer than 3.*pip install --upgrade lamina"):
         read_folder(folder)
 
 

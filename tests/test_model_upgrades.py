@@ -60,7 +60,7 @@ def test_a_classification_of_format_1_predicts_what_it_did():
 def test_a_model_of_format_1_is_saved_in_the_present_one(name, tmp_path):
     old = lamina.load(FORMAT_1 / name)
     old.save(tmp_path / "m")
-    assert json.loads((tmp_path / "m" / "model.json").read_text())["format_version"] == 2
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["format_version"] == 3
     new = lamina.load(tmp_path / "m")
     np.testing.assert_array_equal(new.predict_outputs(ROWS), old.predict_outputs(ROWS))
     assert (new.schema, new.scaler, new.report, new.history) == (old.schema, old.scaler, old.report, old.history)
@@ -80,8 +80,22 @@ def test_an_upgrade_leaves_the_old_document_and_the_present_format_as_they_are()
     before = copy.deepcopy(old)
     upgraded(old)
     assert old == before
-    present = {**old, "format_version": 2}
+    present = {**old, "format_version": 3}
     assert upgraded(present) is present
+
+
+def test_models_of_formats_1_and_2_are_one_network_of_its_own_weights():
+    added = {"members": 1, "averaging": 0.0, "calibrate": False}
+    first = document("classification")
+    second = {**upgraded(first), "config": first["config"], "format_version": 2}
+    before = copy.deepcopy(second)
+    assert upgraded(second) == {**second, "config": {**first["config"], **added}}
+    assert upgraded(first)["config"] == {**first["config"], **added}
+    assert second == before
+    model = lamina.load(FORMAT_1 / "classification")
+    assert len(model.network.members()) == 1
+    assert (model.config.members, model.config.averaging, model.config.calibrate) == (1, 0.0, False)
+    assert model.report.calibration == {}
 
 
 @pytest.mark.parametrize("version", [0, -1, "x", "1", 1.0, None, [1]])
@@ -97,11 +111,11 @@ def test_a_version_that_there_never_was_is_refused(version, tmp_path):
 def test_a_newer_version_is_refused_with_the_command_that_helps(tmp_path):
     folder = tmp_path / "m"
     shutil.copytree(FORMAT_1 / "regression", folder)
-    rewrite(folder, lambda content: content.update(format_version=3))
+    rewrite(folder, lambda content: content.update(format_version=4))
     with pytest.raises(ModelFileError) as error:
         lamina.load(folder)
     assert str(error.value) == (
-        f"{str(folder)!r} has the format version 3, newer than 2, the newest known here; "
+        f"{str(folder)!r} has the format version 4, newer than 3, the newest known here; "
         "upgrade: pip install --upgrade lamina."
     )
 

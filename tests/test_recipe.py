@@ -6,14 +6,18 @@ from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES
 from lamina.training.optimizers import OPTIMIZERS
-from lamina.training.recipe import resolve, validation_fraction
+from lamina.training.recipe import recipe_of, resolve, validation_fraction
 
 
 def resolved(**changes) -> Config:
+    """Return what is chosen for one network of named layers, unless ``hidden_units`` is None."""
+    changes.setdefault("hidden_units", (256, 128))
     facts = {"n_rows": 1000, "n_number_columns": 5, "has_images": False, "task": "classification"}
     facts["has_validation"] = True
     facts.update({name: changes.pop(name) for name in list(facts) if name in changes})
-    return resolve(Config.of(**changes), **facts)
+    config = Config.of(**changes)
+    kinds = ["image"] if facts["has_images"] else ["number"]
+    return resolve(config, recipe_of(config, kinds), **facts)
 
 
 def test_no_holdout_below_a_hundred_rows():
@@ -33,7 +37,7 @@ def test_small_tables_get_thousands_of_steps_and_large_ones_few_passes():
     small, large = resolved(n_rows=824), resolved(n_rows=1_000_000)
     assert small.epochs == 77
     assert small.epochs * -(-824 // small.batch_size) > 4000
-    assert large.epochs == 12
+    assert large.epochs == 5
 
 
 def test_nothing_is_left_open_but_what_means_never():
@@ -219,3 +223,70 @@ def test_a_threshold_cannot_be_trained():
 def test_activations_must_fit_the_chosen_layers():
     with pytest.raises(ConfigError, match="activation names 3 functions for 2 hidden layers"):
         resolved(activation=("relu", "tanh", "relu"))
+
+
+def by_default(**changes) -> Config:
+    return resolved(hidden_units=None, **changes)
+
+
+def test_a_table_gets_eight_members_and_named_layers_get_one():
+    assert (by_default().members, by_default().hidden_units, by_default().numeric) == (8, (128, 128), "mixed")
+    assert (resolved().members, resolved().numeric) == (1, "piecewise_linear")
+    alone = ({"optimizer": "sgd"}, {"optimizer": "lbfgs"}, {"layer": "phm"}, {"activation": ("relu", "tanh")})
+    assert [by_default(**options).members for options in alone] == [1, 1, 1, 1]
+    assert recipe_of(Config(), ["sparse"]).members == recipe_of(Config(), ["number"], partial=True).members == 1
+    assert by_default(n_number_columns=129).numeric == "standard"
+
+
+def test_members_may_be_asked_for_with_any_layers():
+    config = resolved(hidden_units=(7,), members=3)
+    assert (config.members, config.hidden_units, config.averaging, config.learning_rate) == (3, (7,), 0.998, 4e-3)
+    assert by_default(members=1).members == 1
+
+
+def test_presets_differ_in_members_and_steps():
+    sizes = {name: by_default(preset=name, n_rows=4000) for name in ("fast", "default", "best")}
+    assert {name: config.members for name, config in sizes.items()} == {"fast": 4, "default": 8, "best": 16}
+    assert {name: config.epochs for name, config in sizes.items()} == {"fast": 38, "default": 94, "best": 157}
+    pixels = {name: by_default(preset=name, has_images=True) for name in sizes}
+    assert [config.hidden_units for config in pixels.values()] == [(256, 256), (512, 512), (512, 512)]
+    assert [config.members for config in pixels.values()] == [1, 1, 4]
+
+
+def test_inputs_are_dropped_from_pixels_only():
+    assert by_default(has_images=True).input_dropout == 0.1
+    assert by_default(has_images=True, features="gradients").input_dropout == 0.0
+    assert (by_default().input_dropout, resolved(has_images=True).input_dropout) == (0.0, 0.0)
+    assert by_default(has_images=True, input_dropout=0.3).input_dropout == 0.3
+
+
+def test_very_large_tables_get_fewer_passes_and_columns_in_plenty_fewer_pieces():
+    assert [by_default(n_rows=n).epochs for n in (20_000, 50_000, 200_000, 1_000_000)] == [38, 16, 6, 4]
+    assert [by_default(n_rows=20_000, n_number_columns=d).bins for d in (5, 50, 128)] == [48, 20, 8]
+    assert resolved(n_rows=20_000, n_number_columns=50).bins == 48
+
+
+def test_a_transform_of_the_target_is_left_open_for_members_and_numbers_only():
+    assert by_default(task="regression").target_transform == "auto"
+    assert by_default(task="regression", target_transform="log").target_transform == "log"
+    assert resolved(task="regression").target_transform == by_default().target_transform == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"members": 2, "layer": "phm"}, "members = 2, but the layer 'phm' is for one network; use dense."),
+        (
+            {"members": 1, "numeric": "mixed"},
+            "numeric = 'mixed' gives members different encodings, but there is one; name one of the two.",
+        ),
+        (
+            {"optimizer": "lbfgs", "averaging": 0.9},
+            "averaging is over many small steps, which lbfgs does not make; leave it out.",
+        ),
+    ],
+)
+def test_options_of_members_that_contradict_one_another_are_refused(options, text):
+    with pytest.raises(ConfigError) as caught:
+        by_default(**options)
+    assert str(caught.value) == text

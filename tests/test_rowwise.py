@@ -111,8 +111,23 @@ def test_an_activation_that_looks_across_rows_is_found_by_measuring(own_activati
         )
 
 
-def test_the_model_is_left_as_it_is():
-    model = lamina.fit("iris", normalization="batch", epochs=2, dtype="float64", baselines=False)
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
+def test_several_members_are_answered_for_together(normalization):
+    model = untrained(members=4, normalization=normalization)
+    answer = lamina.rowwise(model)
+    alone = [lamina.rowwise(model.member(i)) for i in range(4)]
+    modes = (answer.training.is_rowwise, answer.evaluation.is_rowwise)
+    assert modes == (normalization != "batch", True)
+    assert {(each.training.is_rowwise, each.evaluation.is_rowwise) for each in alone} == {modes}
+    assert {each.reason for each in alone} == {answer.reason}
+    # Of each member's outputs in training; one of them has the largest difference.
+    largest = max(each.training.max_difference for each in alone)
+    assert answer.training.max_difference == pytest.approx(largest, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_model_is_left_as_it_is(members):
+    model = lamina.fit("iris", members=members, normalization="batch", epochs=2, dtype="float64", baselines=False)
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     first, second = lamina.rowwise(model), lamina.rowwise(model)
     assert first == second

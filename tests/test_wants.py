@@ -307,9 +307,12 @@ CHANGES = {
     "time": ({}, "w", of_training),
     "test": ({}, 0.2, of_rows),
     "bins": ({}, 2, of_learned_numbers),
+    "features": ({"target": None}, "gradients", of_learned_numbers),
     "one_hot_levels": ({}, 0, of_learned_numbers),
     "embedding_width": ({"one_hot_levels": 0}, 3, of_learned_numbers),
     "min_level_rows": ({}, 9, lambda model, frame: model.encoder.categories),
+    "preset": ({"hidden_units": None}, "fast", of_learned_numbers),
+    "input_dropout": ({}, 0.3, of_training),
     "activation_parameters": ({"activation": "prelu"}, "unit", of_learned_numbers),
     "initial_weights": ({}, "xavier", of_training),
     "layer": ({}, "low_rank", of_training),
@@ -332,7 +335,8 @@ def test_no_option_does_nothing(name):
     frame.loc[:4, "city"] = "Jena"
     others, value, shown = CHANGES[name]
     base = {"target": "y", **CORE, **others}
-    plain, again, changed = (shown(lamina.fit(frame, **each), frame) for each in (base, base, {**base, name: value}))
+    data = "digits" if name == "features" else frame  # which is about images
+    plain, again, changed = (shown(lamina.fit(data, **each), frame) for each in (base, base, {**base, name: value}))
     assert plain == again  # so that a difference is the option's
     assert plain != changed
 

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.activations import ACTIVATIONS, register_activation
+    from lamina.analysis.attributions import attributions
     from lamina.analysis.collapse import collapse
     from lamina.analysis.conversion import to_sigmoid, to_tanh
+    from lamina.analysis.dependence import partial_dependence
     from lamina.analysis.flow import gradient_flow
     from lamina.analysis.formula import local_formula
+    from lamina.analysis.importance import permutation_importance
     from lamina.analysis.parameters import parameter_count
     from lamina.analysis.pieces import linear_pieces
     from lamina.analysis.plots import plot, plot_activation
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.config import Config
     from lamina.cross_validation import cross_validate
     from lamina.data.readers import read_table
+    from lamina.displays import ActivationDisplay, PermutationImportanceDisplay, TrainingCurveDisplay
     from lamina.errors import (
         ConfigError,
         DataError,
@@ -36,6 +40,7 @@ __version__ = "0.1.0"
 # Resolved when first used (PEP 562), so that `lamina --help` does not wait for torch.
 _WHERE = {
     "ACTIVATIONS": "lamina.activations",
+    "ActivationDisplay": "lamina.displays",
     "Config": "lamina.config",
     "ConfigError": "lamina.errors",
     "DataError": "lamina.errors",
@@ -46,8 +51,11 @@ _WHERE = {
     "MissingExtraError": "lamina.errors",
     "Model": "lamina.model",
     "ModelFileError": "lamina.errors",
+    "PermutationImportanceDisplay": "lamina.displays",
     "SchemaError": "lamina.errors",
+    "TrainingCurveDisplay": "lamina.displays",
     "TrainingError": "lamina.errors",
+    "attributions": "lamina.analysis.attributions",
     "collapse": "lamina.analysis.collapse",
     "cross_validate": "lamina.cross_validation",
     "fit": "lamina.fitting",
@@ -57,6 +65,8 @@ _WHERE = {
     "load": "lamina.model",
     "local_formula": "lamina.analysis.formula",
     "parameter_count": "lamina.analysis.parameters",
+    "partial_dependence": "lamina.analysis.dependence",
+    "permutation_importance": "lamina.analysis.importance",
     "plot": "lamina.analysis.plots",
     "plot_activation": "lamina.analysis.plots",
     "prepare": "lamina.fitting",
@@ -69,6 +79,7 @@ _WHERE = {
 
 __all__ = [
     "ACTIVATIONS",
+    "ActivationDisplay",
     "Config",
     "ConfigError",
     "DataError",
@@ -79,8 +90,11 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelFileError",
+    "PermutationImportanceDisplay",
     "SchemaError",
+    "TrainingCurveDisplay",
     "TrainingError",
+    "attributions",
     "collapse",
     "cross_validate",
     "fit",
@@ -90,6 +104,8 @@ __all__ = [
     "load",
     "local_formula",
     "parameter_count",
+    "partial_dependence",
+    "permutation_importance",
     "plot",
     "plot_activation",
     "prepare",

@@ -106,7 +106,7 @@ def _design(encoder: Encoder, arrays: Arrays) -> Any:
         parts.append(sparse.csr_array(one_hot, shape=(len(codes), code.n_codes - 1)))
     start = 0
     for image in encoder.images:
-        size = int(np.prod(image.shape))
+        size = image.width
         pixels = arrays["pixels"][:, start : start + size].astype(np.float32)
         parts.append((pixels - image.mean) / image.scale)
         start += size

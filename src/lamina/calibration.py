@@ -17,7 +17,7 @@ _REFINEMENTS = 24
 
 
 def best_temperature(loss_at: Callable[[float], float], refine: bool = True) -> tuple[float, float]:
-    """Return the temperature T of least loss, and that loss.
+    """Return the temperature T of least loss, and that loss; refined, it is never above that at T = 1.
 
     Args:
         loss_at: ``T -> loss`` of the logits divided by T, with a single minimum in between 0.25 and 8.
@@ -41,8 +41,10 @@ def best_temperature(loss_at: Callable[[float], float], refine: bool = True) -> 
             low, inner[0], values[0] = inner[0], inner[1], values[1]
             inner[1] = low + ratio * (high - low)
             values[1] = loss_at(math.exp(inner[1]))
-    temperature = math.exp((low + high) / 2)
-    return temperature, loss_at(temperature)
+    # The ends of the range are approached but not reached, and the loss may be flat.
+    found = {t: loss_at(t) for t in (math.exp((low + high) / 2), float(grid[best]), 1.0)}
+    temperature = min(found, key=lambda t: found[t] if math.isfinite(found[t]) else math.inf)
+    return temperature, found[temperature]
 
 
 def temperature_of_all(alone: float, of_some: float, n_some: int, n_all: int) -> float:

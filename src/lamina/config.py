@@ -65,17 +65,22 @@ class Config:
         high=1.0,
     )
     target_transform: str = _option(
-        "none", "Transform of a number target before it is standardised; inverted exactly in predictions.", "choice",
-        "Data", registry="lamina.data.target_scaling:TRANSFORMS",
+        "auto", "Transform of a number target before it is standardised, undone exactly in predictions; auto: where the "
+        "target is skewed and members are trained, the best on validation rows, else none.", "choice", "Data",
+        choices=("auto",), registry="lamina.data.target_scaling:TRANSFORMS",
     )  # fmt: skip
     numeric: str = _option(
-        "auto", "Encoding of numbers; mixed: half of the members take each of the other two; auto: mixed, or "
-        "piecewise_linear for one member, or standard above 128 number columns.", "choice", "Data",
-        choices=("auto", "piecewise_linear", "periodic", "mixed", "standard"),
+        "auto", "Encoding of numbers; mixed: half of the members take piecewise_embedding, half periodic; auto: "
+        "mixed, or piecewise_linear for one member, or standard above 128 number columns.", "choice", "Data",
+        choices=("auto", "piecewise_linear", "piecewise_embedding", "periodic", "mixed", "standard"),
     )  # fmt: skip
     bins: int | None = _option(
         None, "Pieces of the piecewise-linear encoding, at most.", "int", "Data", low=1, high=4096
     )
+    features: str = _option(
+        "pixels", "What the network sees of an image: its pixels, or fixed histograms of its oriented gradients.",
+        "choice", "Data", choices=("pixels", "gradients"),
+    )  # fmt: skip
     one_hot_levels: int = _option(
         8, "Categories with up to this many levels are one-hot, others get an embedding.", "int", "Data", low=0
     )
@@ -85,13 +90,17 @@ class Config:
     )
 
     # -- network
+    preset: str = _option(
+        "default", "How much training where nothing else is said: fast, default, or best, which takes longest.",
+        "choice", "Network", choices=("fast", "default", "best"),
+    )  # fmt: skip
     hidden_units: tuple[int, ...] | None = _option(
         None, "Units of each hidden layer, as in 256,128; `none` for a linear model.", "units", "Network",
         sklearn_name="hidden_layer_sizes", metavar="N,N,...",
     )  # fmt: skip
     members: int | None = _option(
-        None, "Networks trained side by side whose predictions are averaged; auto: 8 for a table where hidden_units is "
-        "left out, else 1.", "int", "Network", low=1, sklearn_name="members",
+        None, "Networks trained side by side whose predictions are averaged; auto: by the preset for a table, 8 by "
+        "default, and 1 where hidden_units is given.", "int", "Network", low=1, sklearn_name="members",
     )  # fmt: skip
     activation: str | tuple[str, ...] = _option(
         "relu", "Activation of the hidden layers: one name, or one for each layer.", "activation", "Network",
@@ -104,6 +113,10 @@ class Config:
     dropout: float | None = _option(
         None, "Share of hidden units that are dropped in training.", "float", "Network", low=0.0, below=1.0
     )
+    input_dropout: float | None = _option(
+        None, "Share of inputs that are dropped in training; auto: 0.1 for pixels, else 0.", "float", "Network",
+        low=0.0, below=1.0,
+    )  # fmt: skip
     normalization: str = _option(
         "auto", "Normalization between the affine map and the activation; auto: batch for images, else none.", "choice",
         "Network", choices=("auto", "none"), registry="lamina.network.layers:NORMALIZATIONS",

@@ -22,6 +22,7 @@ from lamina.fitting import fit_partially, prepare, train_to_the_end
 from lamina.run import Run
 from lamina.training.loop import EpochRecord
 from lamina.training.optimizers import OPTIMIZERS
+from lamina.training.recipe import validation_fraction
 
 Array = NDArray[Any]
 
@@ -62,6 +63,9 @@ def fit_estimator(
         values["validation"] = _data(X_val, y_val, sample_weight_val, {})
         if sample_weight_val is not None and sample_weight is None:
             sample_weight = np.ones(_n_rows(X))
+    elif estimator.scoring is not None and values.get("validation") is None:
+        # A scorer calls predict, in which all members take part: none of them may have seen the rows.
+        values["validation"] = validation_fraction(_n_rows(X), estimator.early_stopping)
     start = estimator.model_ if estimator.warm_start and hasattr(estimator, "model_") else None
     if start is not None:
         _check_same(estimator, X, y)
@@ -140,24 +144,29 @@ def checked_rows(estimator: Any, X: Any) -> Any:
     return X
 
 
-def affine_parameters(estimator: Any, kind: str) -> list[Array]:
-    """Return ``weight`` or ``bias`` of each layer, hidden layers first, as copies."""
+def affine_parameters(estimator: Any, kind: str) -> list[Any]:
+    """Return ``weight`` or ``bias`` of each layer, hidden layers first, as copies; of several members, a list for each.
+
+    Shapes: weights (fan_in, fan_out), biases (fan_out,).
+    """
     check_is_fitted(estimator, "model_")
-    network = estimator.model_.network
-    layers = [*(block.affine for block in network.hidden), network.output]
-    return [getattr(layer, kind).detach().numpy().copy() for layer in layers]
+    lists = []
+    for network in estimator.model_.network.members():
+        layers = [*(block.affine for block in network.hidden), network.output]
+        lists.append([getattr(layer, kind).detach().numpy().copy() for layer in layers])
+    return lists[0] if len(lists) == 1 else lists
 
 
 def n_features_out(estimator: Any) -> int:
-    """Return the number of units of the last hidden layer.
+    """Return the number of units of the last hidden layer, of all members together: the width of ``transform``.
 
     Raises:
         ConfigError: there is none.
     """
-    hidden = estimator.model_.network.hidden
-    if not len(hidden):
+    members = estimator.model_.network.members()
+    if not len(members[0].hidden):
         raise ConfigError("the network has 0 hidden layers, so that there are no hidden outputs; give it some.")
-    return int(hidden[-1].affine.bias.shape[0])
+    return sum(len(network.hidden[-1].affine.bias) for network in members)
 
 
 def set_columns(estimator: Any, fitted: Any, X: Any) -> None:

@@ -39,8 +39,13 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle,
             random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
             beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as in scikit-learn; ``None``: chosen from the data.
+        members: networks side by side whose predictions are averaged; ``None``: 8 for a table where
+            hidden_layer_sizes is left out, else 1.
+        averaging: decay of the running mean of the weights, which is what is kept; 0: none; ``None``: 0.998 for
+            several members, else 0.
+        calibrate: divide logits by the temperature that suits the validation rows best.
         scoring: what early stopping watches on the validation rows: a name or a function as scikit-learn knows them
-            (greater is better); ``None``: the loss.
+            (greater is better); ``None``: the loss. With it, a share of X is held out from all members alike.
         class_weight: ``"balanced"``, or a weight for each class.
         positive_class, threshold: of two classes, the one that is predicted from this probability on.
         loss, label_smoothing, numeric, dropout, normalization, clip_norm, time_limit, device, dtype: see
@@ -49,7 +54,8 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
     Attributes:
         classes_: the classes in sorted order, (k,); of k labels their positions.
         model_: the fitted ``lamina.Model``.
-        coefs_, intercepts_: weights (fan_in, fan_out) and biases (fan_out,) of each layer.
+        coefs_, intercepts_: weights (fan_in, fan_out) and biases (fan_out,) of each layer; of several members, such a
+            list for each.
         loss_curve_, validation_curve_, validation_scores_: by epoch; the last two are ``None`` without validation rows.
         loss_, best_loss_, best_validation_score_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_,
             feature_names_in_: as in scikit-learn.
@@ -86,6 +92,9 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
+        preset: str = "default",
+        members: int | None = None,
+        averaging: float | None = None,
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
@@ -94,6 +103,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         label_smoothing: float = 0.0,
         positive_class: Any = None,
         threshold: float = 0.5,
+        calibrate: bool = True,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -123,6 +133,9 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization
+        self.preset = preset
+        self.members = members
+        self.averaging = averaging
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device
@@ -131,6 +144,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         self.label_smoothing = label_smoothing
         self.positive_class = positive_class
         self.threshold = threshold
+        self.calibrate = calibrate
 
     def fit(
         self,
@@ -192,19 +206,19 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         return logits[:, 1] - logits[:, 0] if len(self.model_.classes) == 2 else logits
 
     def transform(self, X: Any) -> Array:
-        """Return the outputs of the last hidden layer, (n, units)."""
+        """Return the outputs of the last hidden layer, (n, units), those of several members side by side."""
         X = checked_rows(self, X)
         outputs: Array = self.model_.hidden_outputs(X)
         return outputs
 
     @property
-    def coefs_(self) -> list[Array]:
-        """Weights (fan_in, fan_out) of each layer."""
+    def coefs_(self) -> list[Any]:
+        """Weights (fan_in, fan_out) of each layer; of several members, such a list for each."""
         return affine_parameters(self, "weight")
 
     @property
-    def intercepts_(self) -> list[Array]:
-        """Biases (fan_out,) of each layer."""
+    def intercepts_(self) -> list[Any]:
+        """Biases (fan_out,) of each layer; of several members, such a list for each."""
         return affine_parameters(self, "bias")
 
     @property
@@ -226,7 +240,8 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
     Args:
         loss: ``squared_error``, ``absolute_error``, ``huber`` (with ``huber_delta``), ``quantile`` (with ``quantile``),
             or ``poisson``.
-        target_transform: ``none``, ``log``, ``log1p`` or ``quantile``; undone in predictions.
+        target_transform: ``none``, ``log``, ``log1p`` or ``quantile``, undone in predictions; ``auto``: chosen on
+            validation rows where the target is skewed.
     """
 
     def __init__(
@@ -260,13 +275,16 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         numeric: str = "auto",
         dropout: float | None = None,
         normalization: str = "auto",
+        preset: str = "default",
+        members: int | None = None,
+        averaging: float | None = None,
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
         dtype: str = "float32",
         quantile: float = 0.5,
         huber_delta: float = 1.0,
-        target_transform: str = "none",
+        target_transform: str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -296,6 +314,9 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         self.numeric = numeric
         self.dropout = dropout
         self.normalization = normalization
+        self.preset = preset
+        self.members = members
+        self.averaging = averaging
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device
@@ -330,20 +351,26 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         prediction: Array = self.model_.predict(X)
         return prediction
 
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+        """Return bounds (n, 2), or (n, k, 2), between which a share of ``coverage`` of the values lie; see ``Model``."""
+        X = checked_rows(self, X)
+        intervals: Array = self.model_.predict_interval(X, coverage)
+        return intervals
+
     def transform(self, X: Any) -> Array:
-        """Return the outputs of the last hidden layer, (n, units)."""
+        """Return the outputs of the last hidden layer, (n, units), those of several members side by side."""
         X = checked_rows(self, X)
         outputs: Array = self.model_.hidden_outputs(X)
         return outputs
 
     @property
-    def coefs_(self) -> list[Array]:
-        """Weights (fan_in, fan_out) of each layer."""
+    def coefs_(self) -> list[Any]:
+        """Weights (fan_in, fan_out) of each layer; of several members, such a list for each."""
         return affine_parameters(self, "weight")
 
     @property
-    def intercepts_(self) -> list[Array]:
-        """Biases (fan_out,) of each layer."""
+    def intercepts_(self) -> list[Any]:
+        """Biases (fan_out,) of each layer; of several members, such a list for each."""
         return affine_parameters(self, "bias")
 
     @property

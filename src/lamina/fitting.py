@@ -7,7 +7,7 @@
 import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -28,16 +28,17 @@ from lamina.model import Model, build_network
 from lamina.network.members import Network
 from lamina.partition import Part, Rows, split, weighted_rows
 from lamina.run import Run
+from lamina.target_choice import chosen_transform
 from lamina.training.checkpoint import Checkpoint
 from lamina.training.loop import EpochRecord, TrainState
-from lamina.training.recipe import n_members, resolve
+from lamina.training.recipe import recipe_of, resolve
 from lamina.training.schedules import SCHEDULES
 
 Array = NDArray[Any]
 
 # What a model that training starts from has settled: its encoding and its layers.
 _SETTLED = (
-    "numeric", "bins", "one_hot_levels", "embedding_width", "min_level_rows", "hidden_units", "activation",
+    "numeric", "bins", "features", "one_hot_levels", "embedding_width", "min_level_rows", "hidden_units", "activation",
     "activation_parameters", "normalization", "layer", "phm_n", "rank", "members", "target_transform", "loss",
 )  # fmt: skip
 
@@ -184,7 +185,8 @@ def prepare(
         notes += schema.notes()
     schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
     kinds = [column.kind for column in schema.features]
-    config = config.replace(members=n_members(config, kinds, partial))
+    recipe = recipe_of(config, kinds, partial)
+    config = replace(config, members=config.members or recipe.members)
     test = _official_test(data, config)
 
     def read_held_out(holding: Any) -> Rows:
@@ -195,26 +197,33 @@ def prepare(
     prepared = time.perf_counter()
     train = tables["train"]
     config = resolve(
-        config, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
+        config, recipe, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
         task=schema.target.task, has_validation="validation" in tables,
     )  # fmt: skip
     encoder = start.encoder if start is not None else Encoder.fit(
         schema, train.features, train.weights,
         numeric=config.numeric, bins=config.bins or 1,
-        one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows,
+        one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows, features=config.features,
     )  # fmt: skip
     # Held-out rows as a saved model would encode them, so that their scores are those of ``Model.evaluate``.
     dtypes = {name: config.dtype if name == "train" else "float64" for name in tables}
     parts = {name: each.encoded(encoder, dtypes[name]) for name, each in tables.items()}
-    scaler = start.scaler if start is not None else _scaler(schema, parts["train"], config)
-    generator = torch.Generator().manual_seed(config.seed)
-    network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)
-    if start is not None:
-        network.load_state_dict(start.network.state_dict())
-    state = _state(network, config, generator, device)
-    seconds = {"fit": time.perf_counter() - prepared}
-    earlier = [] if start is None else list(start.history)
-    return Run(schema, encoder, config, scaler, parts, state, notes, device, _environment(), seconds, started, earlier)
+
+    def run_of(config: Config, parts: Mapping[str, Part]) -> Run:
+        scaler = start.scaler if start is not None else _scaler(schema, parts["train"], config)
+        generator = torch.Generator().manual_seed(config.seed)
+        network = build_network(encoder, schema.target.n_outputs, config, generator).to(device)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
+        state = _state(network, config, generator, device)
+        return Run(schema, encoder, config, scaler, parts, state, notes, device, _environment())
+
+    if config.target_transform == "auto":
+        config = replace(config, target_transform=chosen_transform(config, parts, run_of))
+    run = run_of(config, parts)
+    run.seconds, run.started = {"fit": time.perf_counter() - prepared}, started
+    run.earlier = [] if start is None else list(start.history)
+    return run
 
 
 def _with_targets(table: Table, names: Sequence[str], notes: list[str]) -> Table:

@@ -18,6 +18,7 @@ from lamina.data.schema import Schema
 from lamina.data.table import Table
 from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError
+from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
@@ -48,6 +49,8 @@ class Report:
             ``scores``, as ``lamina.cross_validation.cross_validate`` returns them.
         calibration: for classes and labels, the ``temperature`` by which the logits are divided, and the validation
             loss before and after, ``loss_before`` and ``loss_after``.
+        diagnosis: what was found wrong, one JSON-able record each; see ``lamina.finding.Finding``.
+        comparison: MLP, linear model and constant side by side; see ``lamina.scoring.compared``.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class Report:
     environment: Mapping[str, str] = field(default_factory=dict)
     folds: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, float] = field(default_factory=dict)
+    diagnosis: Sequence[Mapping[str, Any]] = ()
+    comparison: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,6 +78,7 @@ class Model:
         network: the torch module, in evaluation mode, on the CPU.
         config: all options, those chosen from the data included.
         scaler: between a number target's unit and the network's outputs; ``None`` for classes and labels.
+        scores: for numbers, how far predictions of held-out rows were off; ``None`` where none were held out.
         history: one record for each epoch.
         report: what the fit measured.
     """
@@ -82,6 +88,7 @@ class Model:
     network: Network
     config: Config
     scaler: TargetScaler | None
+    scores: ConformalScores | None = None
     history: list[EpochRecord] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
@@ -155,6 +162,37 @@ class Model:
     def predict_outputs(self, data: Any) -> Array:
         """Return probabilities (n, k), or values (n, k) in the target's unit, as float64."""
         return self.outputs_of(*self._encoded(data))
+
+    def predict_interval(self, data: Any, coverage: float = 0.9) -> Array:
+        """Return a lower and an upper bound for each row's value, (n, 2), or (n, k, 2) of several values.
+
+        Of rows that are like those of training, a share of ``coverage`` lies within their bounds: see
+        ``lamina.intervals``. With ``target_transform`` none all intervals are of one width; with log their width grows
+        with the prediction.
+
+        Args:
+            data: as in ``predict``.
+            coverage: above 0 and below 1.
+
+        Raises:
+            ConfigError: the model is no regression, was trained without held-out rows, or the coverage is out of bounds.
+            DataError, SchemaError: the data cannot be read or does not fit.
+        """
+        if self.task != "regression":
+            raise ConfigError("predict_interval is for numbers; this model predicts classes: use predict_proba.")
+        if self.scores is None or self.scaler is None:
+            raise ConfigError(
+                "the model was trained without validation rows, which intervals need; train it with some."
+            )
+        half_widths = self.scores.half_widths(coverage)
+        arrays, n_rows = self._encoded(data)
+        outputs = self._values(predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows))
+        bounds = [self.scaler.inverse(outputs + sign * half_widths) for sign in (-1, 1)]
+        intervals = np.stack(bounds, axis=-1)
+        return intervals[:, 0] if intervals.shape[1] == 1 else intervals
+
+    def _values(self, outputs: Tensor) -> Array:
+        return LOSSES[self.config.loss].output_map(outputs).numpy().astype(np.float64)
 
     def predict_logits(self, data: Any) -> Array:
         """Return the network's outputs (n, k) before any output map: logits, or values in the network's own unit."""
@@ -258,6 +296,7 @@ class Model:
             "encoder": self.encoder.as_json(),
             "config": self.config.as_json(),
             "scaler": None if self.scaler is None else self.scaler.as_json(),
+            "scores": None if self.scores is None else self.scores.as_json(),
             "report": asdict(self.report),
             "history": [asdict(record) for record in self.history],
         }
@@ -277,6 +316,7 @@ class Model:
             network=network,
             config=config,
             scaler=None if document["scaler"] is None else TargetScaler.from_json(document["scaler"]),
+            scores=None if document["scores"] is None else ConformalScores.from_json(document["scores"]),
             report=Report(**document["report"]),
             history=[EpochRecord(**record) for record in document["history"]],
         )
@@ -302,6 +342,7 @@ def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: t
         "activation": config.activation,
         "activation_parameters": config.activation_parameters,
         "dropout": config.dropout or 0.0,
+        "input_dropout": config.input_dropout or 0.0,
         "normalization": config.normalization,
         "initial_weights": config.initial_weights,
         "embedding_width": config.embedding_width,
@@ -317,10 +358,10 @@ def build_network(encoder: Encoder, n_outputs: int, config: Config, generator: t
 
 
 def _encodings(numeric: str, members: int) -> tuple[str, ...]:
-    """Return each member's encoding of numbers: of mixed ones the first half is piecewise linear."""
+    """Return each member's encoding of numbers: of mixed ones the first half has piecewise embeddings."""
     if numeric != "mixed":
         return (numeric,) * members
-    return ("piecewise_linear",) * ((members + 1) // 2) + ("periodic",) * (members // 2)
+    return ("piecewise_embedding",) * ((members + 1) // 2) + ("periodic",) * (members // 2)
 
 
 def as_tensors(arrays: Arrays, device: str) -> dict[str, Tensor]:

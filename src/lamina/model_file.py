@@ -163,13 +163,22 @@ def read_folder(folder: str | Path) -> tuple[Document, Tensors]:
     Raises:
         ModelFileError: no folder, no model in it, a newer format, or contents other than those that were written.
     """
+    return _unpacked(*read_folder_bytes(folder), Path(folder))
+
+
+def read_folder_bytes(folder: str | Path) -> tuple[Document, bytes]:
+    """Return the document of a model folder and the bytes of its weights file, both checked; as ``read_folder``."""
     path = Path(folder)
     if not path.exists():
         raise ModelFileError(f"there is no model folder {str(path)!r}; check the path.")
-    return _read(path, MODEL)
+    return _read_bytes(path, MODEL)
 
 
 def _read(path: Path, kind: "_Kind") -> tuple[Document, Tensors]:
+    return _unpacked(*_read_bytes(path, kind), path)
+
+
+def _read_bytes(path: Path, kind: "_Kind") -> tuple[Document, bytes]:
     content = _read_document(path, kind)
     try:
         weights = (path / content["files"]["weights"]["name"]).read_bytes()
@@ -180,6 +189,10 @@ def _read(path: Path, kind: "_Kind") -> tuple[Document, Tensors]:
     digest = hashlib.sha256(weights).hexdigest()
     if digest != content["files"]["weights"]["sha256"]:
         raise ModelFileError(f"the weights in {str(path)!r} are damaged: their SHA-256 is not that in {kind.document}.")
+    return content, weights
+
+
+def _unpacked(content: Document, weights: bytes, path: Path) -> tuple[Document, Tensors]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

@@ -35,7 +35,7 @@ def _one_target_to_several(document: Document) -> Document:
 def _one_network_to_members(document: Document) -> Document:
     """2 to 3: a model may have members, averaged weights and a temperature; none of those before had."""
     config = {**document["config"], "members": 1, "averaging": 0.0, "calibrate": False}
-    return {**document, "config": config}
+    return {**document, "config": config, "scores": None}
 
 
 _STEPS = (_one_target_to_several, _one_network_to_members)

@@ -12,17 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lamina.baselines import fit_baselines
 from lamina.calibration import MIN_CALIBRATION_ROWS, best_temperature, scaled, temperature_of_all
 from lamina.config import Config
 from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
+from lamina.diagnosis import found_in_run
 from lamina.errors import ConfigError, ModelFileError
+from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES, Loss
-from lamina.metrics import METRICS, one_score, score
+from lamina.metrics import METRICS, one_score
 from lamina.model import Model, Report, as_tensors, build_network, prediction_of
 from lamina.partition import Part, held_out_by
+from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, TrainState, train
 from lamina.training.recipe import threads
@@ -115,55 +117,61 @@ class Run:
         if self.device != "cpu":
             network = build_network(self.encoder, self.schema.target.n_outputs, self.config, torch.Generator())
             network.load_state_dict(self.state.network.state_dict())
-        return Model(
-            self.schema, self.encoder, network.eval(), self.config, self.scaler, [*self.earlier, *self.state.history]
-        )
+        history = [*self.earlier, *self.state.history]
+        return Model(self.schema, self.encoder, network.eval(), self.config, self.scaler, history=history)
 
-    def finish(self, baselines: bool = True) -> Model:
+    def finish(self, baselines: bool = True, diagnosis: bool = True) -> Model:
         """Return the model of the epoch that is kept, scored on the held-out rows.
 
         Args:
-            baselines: also fit and score a linear model and a constant.
+            baselines: also fit and score a linear model and a constant, and look at the data for what is wrong there.
+            diagnosis: look at the network and its training for what is wrong there.
         """
         self.state.restore_best()
         model = self.current()
         held = {name: part for name, part in self.parts.items() if name != "train"}
         calibration, unseen = self._calibrated(model) if "validation" in held else ({}, None)
         scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
+        outputs = {
+            name: model.outputs_of(part.arrays, len(part)) if unseen is None or name != "validation" else unseen
+            for name, part in held.items()
+        }
+        linear = BaselineOutputs()
+        if scored_on and baselines:
+            train, part = self.parts["train"], held[scored_on]
+            linear = baseline_outputs(self.schema, self.encoder, train, part, seed=self.config.seed)
         model.report = Report(
             rows={name: len(part) for name, part in self.parts.items()},
-            scores={
-                name: model.score(
-                    part.y,
-                    model.outputs_of(part.arrays, len(part)) if unseen is None or name != "validation" else unseen,
-                    part.weights,
-                )
-                for name, part in held.items()
-            },
-            baselines=self._baseline_scores(held[scored_on]) if scored_on and baselines else {},
+            scores={name: model.score(part.y, outputs[name], part.weights) for name, part in held.items()},
+            baselines=scores_of(self.schema.target, held[scored_on], linear.held) if linear.held else {},
             scored_on=scored_on,
-            seconds={**self.seconds, "total": time.perf_counter() - self.started},
+            seconds=self.seconds,
             notes=self.notes,
             best_epoch=len(self.earlier) + self.state.best_epoch,
             stopped=self.state.stopped,
             environment={**self.environment, "device": self.device, "threads": str(self.threads)},
             folds=self.folds,
             calibration=calibration,
+            comparison=compared(model, self.parts, scored_on, outputs, linear) if linear.held else {},
         )
+        findings = found_in_run(model, self.parts, checks_data=baselines) if diagnosis else []
+        seconds = {**self.seconds, "total": time.perf_counter() - self.started}
+        model.report = replace(model.report, diagnosis=[each.as_json() for each in findings], seconds=seconds)
         return model
 
     def _calibrated(self, model: Model) -> tuple[dict[str, float], Array | None]:
         """Fold the temperature into ``model``; return what it was and did, and predictions for the validation rows.
 
-        Where members hold out folds, those are the predictions of the members that have not seen the row.
+        Where members hold out folds, those are the predictions of the members that have not seen the row. A regression
+        gets the errors of these predictions, for its intervals.
         """
         part, config = self.parts["validation"], self.config
         rows = self._rows(part, watched=True)
         calibrates = config.calibrate and model.task != "regression" and len(part) >= MIN_CALIBRATION_ROWS
-        if not calibrates and rows.held is None:
-            return {}, None
         network = self.state.network
         each = predict_each(network, rows.inputs, len(rows)).double()
+        if model.task == "regression":
+            model.scores = self._conformal_scores(each, rows)
         exact = replace(rows, weights=None if rows.weights is None else rows.weights.double())
         loss = self._watched_loss()
 
@@ -183,6 +191,16 @@ class Run:
             return report, None
         outputs = network.combine(scaled(each, of_held), rows.held.double())
         return report, prediction_of(outputs.cpu(), config.loss, self.scaler)
+
+    def _conformal_scores(self, each: Tensor, rows: Rows) -> ConformalScores:
+        """Return the errors on validation rows: where members hold out folds, of those members that hold the row out.
+
+        All members together err a little less, so that intervals are a little too wide rather than too narrow.
+        """
+        values = LOSSES[self.config.loss].output_map
+        y = rows.target.double().cpu().numpy()
+        errors = y - values(self.state.network.combine(each, rows.held)).cpu().numpy()
+        return ConformalScores.of(errors)
 
     def _watched_loss(self) -> Loss:
         # Smoothed labels help to train; what is watched is the loss of the labels themselves.
@@ -302,34 +320,6 @@ class Run:
             return None if value is None else sign * value
 
         return measured
-
-    def _baseline_scores(self, held: Part) -> dict[str, dict[str, float]]:
-        train, folds = self.parts["train"], held.folds
-        if folds is None:
-            return self._linear_scores([(train, held, np.ones(len(held), dtype=bool))], held)
-        # The rows are training rows too: each is predicted by a model of the other folds.
-        pairs = [(train.rows(train.folds != fold), held, folds == fold) for fold in np.unique(folds)]
-        return self._linear_scores(pairs, held)
-
-    def _linear_scores(self, pairs: list[tuple[Part, Part, Array]], held: Part) -> dict[str, dict[str, float]]:
-        """Return the scores on ``held`` of each baseline, fitted on the first, for the chosen rows of the second."""
-        target = self.schema.target
-        outputs: dict[str, Array] = {}
-        for known, rows, chosen in pairs:
-            predictors = fit_baselines(
-                self.encoder, known.arrays, known.y, known.weights, len(target.classes),
-                np.random.default_rng(self.config.seed), labels=target.task == "multilabel",
-            )  # fmt: skip
-            for name, predict in predictors.items():
-                outputs.setdefault(name, np.empty((len(held), target.n_outputs)))[chosen] = predict(
-                    rows.rows(chosen).arrays
-                )
-        return {
-            name: score(
-                target.task, held.y, values, held.weights, decisions=target.decide(values), positive=target.positive
-            )
-            for name, values in outputs.items()
-        }
 
 
 def _loss_alone(each: Tensor, rows: Rows, loss: Loss) -> float:

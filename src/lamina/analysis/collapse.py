@@ -154,9 +154,9 @@ def _with_standardisation(encoder: Encoder, first: _Layer, precision: float, not
             else:
                 mean[i], scale[i] = code.mean, code.scale
                 numbers[i] = replace(code, mean=0.0, scale=1.0)
-    start = width - sum(math.prod(image.shape) for image in encoder.images)  # pixels are the last of an encoded row
+    start = width - sum(image.width for image in encoder.images)  # pixels are the last of an encoded row
     for image in encoder.images:
-        end = start + math.prod(image.shape)
+        end = start + image.width
         mean[start:end], scale[start:end] = image.mean, image.scale
         start = end
     for block in encoder.blocks:  # stands alone

@@ -110,6 +110,13 @@ def row_function(model: Model, row: Any, name: str = "row") -> RowFunction:
         raise ConfigError(
             "the model was trained on a sparse matrix, which this does not follow; train on X.toarray() instead of X."
         )
+    if model.config.numeric in ("periodic", "piecewise_embedding") and model.encoder.numbers:
+        raise ConfigError(
+            f"this does not follow numbers that are embedded ({model.config.numeric}); train with "
+            "numeric='piecewise_linear' or 'standard'."
+        )
+    if any(code.features != "pixels" for code in model.encoder.images):
+        raise ConfigError("gradients of images are not piecewise linear in the pixels; train with features='pixels'.")
     network = float64_copy(model)
     hidden = hidden_stages(network)
     features = _one_row(model, row, name)
@@ -165,7 +172,7 @@ def _coordinates(encoder: Encoder, features: Table, width: int) -> tuple[Coordin
         if not code.part and not np.isnan(value):
             found.append(Coordinate(code.name, value, code.mean, code.scale, code.edges, positions, True))
     # Pixels are the last of an encoded row, see lamina.network.embeddings.InputLayer.
-    start = width - sum(int(np.prod(image.shape)) for image in encoder.images)
+    start = width - sum(image.width for image in encoder.images)
     for image in encoder.images:
         for index, value in np.ndenumerate(features[image.name].values[0]):
             name = f"{image.name}[{','.join(map(str, index))}]"

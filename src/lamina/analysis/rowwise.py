@@ -12,11 +12,10 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from lamina.analysis.exact import float64_copy
 from lamina.data.encoder import Arrays, Encoder
-from lamina.model import Model, as_tensors
+from lamina.model import Model, as_tensors, build_network
 from lamina.network.layers import NORMALIZATIONS, Dropout
-from lamina.network.mlp import MLP
+from lamina.network.members import Network
 from lamina.training.rows import rows_at
 
 # Rows whose outputs are compared, and rows beside them.
@@ -32,8 +31,9 @@ class RowwiseMode:
     Attributes:
         is_rowwise: whether a row's output is the same among any other rows.
         reason: which layer decides, a sentence.
-        max_difference: largest difference that was measured between outputs (n, k) of the same rows in different
-            minibatches, before any output map; of size 1e-15 where it is rounding.
+        max_difference: largest difference that was measured between outputs of the same rows in different
+            minibatches, before any output map; of size 1e-15 where it is rounding. Of several members, in training it
+            is each one's outputs (n, members, k) that are compared, in evaluation those of their average (n, k).
     """
 
     is_rowwise: bool
@@ -78,7 +78,9 @@ def rowwise(model: Model) -> Rowwise:
         >>> rowwise(lamina.prepare("iris", normalization="batch").current()).training.is_rowwise
         False
     """
-    network = float64_copy(model)
+    config = model.config.replace(dtype="float64")
+    network = build_network(model.encoder, model.schema.target.n_outputs, config, torch.Generator()).eval()
+    network.load_state_dict(model.network.state_dict())
     rng = np.random.default_rng(0)
     normalization = model.config.normalization
     # Evaluation first: a forward pass in training mode moves the running statistics of a batch normalization.
@@ -106,7 +108,7 @@ def _mode(difference: float, size: float, reason: str) -> RowwiseMode:
     return RowwiseMode(False, found, difference)
 
 
-def _measured(network: MLP, encoder: Encoder, rng: np.random.Generator) -> tuple[float, float]:
+def _measured(network: Network, encoder: Encoder, rng: np.random.Generator) -> tuple[float, float]:
     """Return the largest difference between outputs of the same rows in different minibatches, and the outputs' size.
 
     Minibatches of one row are left out in training mode where a layer needs two.

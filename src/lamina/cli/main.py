@@ -24,6 +24,9 @@ _COMMANDS = {
     "evaluate": "lamina.cli.evaluate:evaluate",
     "predict": "lamina.cli.predict:predict",
     "show": "lamina.cli.show:show",
+    "export": "lamina.cli.export:export",
+    "explain": "lamina.cli.explain:explain",
+    "diagnose": "lamina.cli.diagnose:diagnose",
     "activations": "lamina.cli.activations:activations",
     "textbook": "lamina.cli.textbook:textbook",
 }

@@ -17,6 +17,7 @@ from lamina.errors import ConfigError
 
 if TYPE_CHECKING:
     from lamina.data.table import Table
+    from lamina.export.runtime import Runtime
     from lamina.model import Model
 
 _CHUNK_ROWS = 50_000
@@ -50,9 +51,8 @@ def predict(
     """
     Talk(quiet)
     from lamina.data.readers import read_tables
-    from lamina.model import Model
 
-    loaded = Model.load(model)
+    loaded = _loaded(model)
     if threshold is not None:
         loaded = loaded.at_threshold(threshold)
     if proba and loaded.task == "regression":
@@ -79,7 +79,19 @@ def predict(
     return 0
 
 
-def _rows(model: "Model", table: "Table", keep: tuple[str, ...], proba: bool) -> Iterator[list[Any]]:
+def _loaded(folder: str) -> "Runtime | Model":
+    """Return the model as NumPy computes it, which does not wait for torch, or as torch does where NumPy cannot."""
+    from lamina.export.runtime import load
+
+    try:
+        return load(folder)
+    except ConfigError:
+        from lamina.model import Model
+
+        return Model.load(folder)
+
+
+def _rows(model: "Runtime | Model", table: "Table", keep: tuple[str, ...], proba: bool) -> Iterator[list[Any]]:
     """Return the rows to write; whatever is wrong with the data is raised here, before the first one is written."""
     kept = [table[name] for name in keep]
     outputs = model.predict_outputs(table)

@@ -1,7 +1,7 @@
 """``lamina train``: data in, model folder out."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,10 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
     report = model.report
     if report.stopped:
         talk.note(f"stopped: {report.stopped}; the weights of epoch {report.best_epoch} are kept")
+    for finding in report.diagnosis:
+        talk.note(f"found: {_finding(finding)}")
+    if report.comparison:
+        talk.note(_comparison(report.comparison))
     seconds = {"fit": round(report.seconds["fit"], 3), "total": round(total, 3)}
     if as_json:
         print_json(
@@ -187,6 +191,8 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
                 "seconds": seconds,
                 "scores": report.scores,
                 "baselines": report.baselines,
+                "comparison": report.comparison,
+                "diagnosis": list(report.diagnosis),
                 **({"folds": report.folds} if report.folds else {}),
                 **_decision_json(model),
             }
@@ -206,6 +212,29 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
     with suppress(ZeroDivisionError):
         talk.note(f"trained in {seconds['fit']:.1f} s, best epoch {report.best_epoch} of {len(model.history)}")
     click.echo(f"model: {out}")
+
+
+def _finding(record: Mapping[str, Any]) -> str:
+    from lamina.finding import Finding
+
+    return str(Finding.from_json(record))
+
+
+def _comparison(record: Mapping[str, Any]) -> str:
+    """Return in one line whether the MLP is better than a linear model, and than a constant."""
+    losses, name = record["losses"], record["loss"].replace("_", " ")
+    doubtful = [each for each in ("constant", "linear") if record["improvement"][each]["low"] <= 0]
+    other = doubtful[0] if doubtful else "linear"
+    better = record["improvement"][other]
+    what = "a constant" if other == "constant" else "a linear model"
+    says = f"the MLP is better than {what}"
+    if doubtful:
+        would = "does better" if better["high"] < 0 else "may do as well"
+        says = f"the MLP is not worth it: {what} {would}"
+    return (
+        f"{says}: {name} {losses['mlp']:.4g} against {losses[other]:.4g} on {record['rows']:,} {record['scored_on']} "
+        f"rows, an improvement of {better['mean']:.3g} (95 % interval {better['low']:.3g} to {better['high']:.3g})"
+    )
 
 
 def _decision_json(model: "Model") -> dict[str, Any]:

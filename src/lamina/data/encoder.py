@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.data.date_parts import PARTS
+from lamina.data.image_features import gradient_shape, oriented_gradients
 from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
+from lamina.errors import ConfigError
 
 RARE = 0  # the code of levels that are rare in training or were not there
 
@@ -64,12 +66,21 @@ class CategoryCode:
 
 @dataclass(frozen=True)
 class ImageCode:
-    """One image column: its shape, and mean and standard deviation of its pixels in training."""
+    """One image column: its shape, and mean and standard deviation of its numbers in training.
+
+    ``features``: what those numbers are: ``pixels``, or ``gradients`` (``lamina.data.image_features``).
+    """
 
     name: str
     shape: tuple[int, ...]
     mean: float
     scale: float
+    features: str = "pixels"
+
+    @property
+    def width(self) -> int:
+        """How many numbers an image becomes."""
+        return int(np.prod(gradient_shape(self.shape) if self.features == "gradients" else self.shape))
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ class Encoder:
         bins: int = 48,
         one_hot_levels: int = 8,
         min_level_rows: int = 4,
+        features: str = "pixels",
     ) -> "Encoder":
         """Return the encoder of training rows.
 
@@ -107,15 +119,16 @@ class Encoder:
             schema: of the training data.
             table: the training rows, as ``schema.check`` returns them.
             weights: (n,), all above 0, or ``None``.
-            numeric: ``piecewise_linear`` (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2, eq. 1) or
-                ``mixed``, which have bins; or ``periodic`` or ``standard``, which have none.
+            numeric: ``piecewise_linear`` (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2, eq. 1),
+                ``piecewise_embedding`` or ``mixed``, which have bins; or ``periodic`` or ``standard``, which have none.
             bins: pieces at most, between quantiles.
             one_hot_levels: categories of up to so many levels are one-hot.
             min_level_rows: levels of less weight are ``RARE``.
+            features: of images: ``pixels`` or ``gradients``.
         """
         numbers: list[NumberCode] = []
         categories, images, blocks = [], [], []
-        number_bins = bins if numeric in ("piecewise_linear", "mixed") else 0
+        number_bins = bins if numeric in ("piecewise_linear", "piecewise_embedding", "mixed") else 0
         for column in schema.features:
             values = table[column.name]
             if column.kind == "number":
@@ -128,7 +141,7 @@ class Encoder:
                 scales = abs(values.values.astype(np.float64)).max(axis=0).toarray()
                 blocks.append(SparseCode(column.name, tuple(np.where(scales > 0, scales, 1.0).tolist())))
             else:
-                images.append(_fit_image(column.name, values, weights))
+                images.append(_fit_image(column.name, values, weights, features))
         return cls(tuple(numbers), tuple(categories), tuple(images), tuple(blocks))
 
     def transform(self, table: Table, dtype: str = "float32") -> Arrays:
@@ -140,8 +153,8 @@ class Encoder:
 
         Returns:
             ``numbers`` (n, d) and ``flags`` (n, m), of ``dtype``; ``codes`` (n, c) int32; ``pixels`` (n, p), of the
-            images' own dtype; ``sparse``, a ``scipy.sparse.csr_array`` (n, s) of ``dtype``. Those that would be empty
-            are left out.
+            images' own dtype, or float32 where they are features; ``sparse``, a ``scipy.sparse.csr_array`` (n, s) of
+            ``dtype``. Those that would be empty are left out.
         """
         arrays: Arrays = {}
         if self.numbers:
@@ -164,7 +177,7 @@ class Encoder:
             codes = [_codes(code, table[code.name]) for code in self.categories]
             arrays["codes"] = np.stack(codes, axis=1)
         if self.images:
-            flat = [table[code.name].values.reshape(table.n_rows, -1) for code in self.images]
+            flat = [_image_numbers(table[code.name].values, code.features) for code in self.images]
             arrays["pixels"] = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
         for block in self.blocks:
             scaled: Any = table[block.name].values.astype(np.float64)
@@ -299,14 +312,23 @@ def _value(level: str) -> str:
     return level.lower() if level.lower() in ("true", "false") else level.removesuffix(".0")
 
 
-def _fit_image(name: str, column: Column, weights: Array | None) -> ImageCode:
-    values = column.values.reshape(len(column), -1)
+def _image_numbers(images: Array, features: str) -> Array:
+    """Return the pixels (n, height * width) of images, or their features."""
+    return oriented_gradients(images) if features == "gradients" else images.reshape(len(images), -1)
+
+
+def _fit_image(name: str, column: Column, weights: Array | None, features: str) -> ImageCode:
+    if features == "gradients" and column.values.ndim != 3:
+        found = " x ".join(map(str, column.values.shape[1:]))
+        raise ConfigError(f"features = 'gradients' is for grey images; those of {name!r} are {found}: use pixels.")
+    shape = column.values.shape[1:]
+    width = ImageCode(name, shape, 0.0, 1.0, features).width
     # In blocks: a float copy of all images at once would take eight times their memory.
     total = np.zeros(3)
-    for start in range(0, len(values), 4096):
-        block = values[start : start + 4096].astype(np.float64)
+    for start in range(0, len(column), 4096):
+        block = _image_numbers(column.values[start : start + 4096], features).reshape(-1, width).astype(np.float64)
         w = np.ones(len(block)) if weights is None else weights[start : start + 4096]
         total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ (block**2).sum(axis=1)]
     mean = total[1] / total[0]
     deviation = float(np.sqrt(max(total[2] / total[0] - mean**2, 0.0)))
-    return ImageCode(name, column.values.shape[1:], float(mean), deviation or 1.0)
+    return ImageCode(name, shape, float(mean), deviation or 1.0, features)

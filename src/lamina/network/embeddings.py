@@ -10,6 +10,8 @@ from lamina.data.encoder import RARE, Encoder
 
 Inputs = dict[str, Tensor]
 
+_PIECE_DEVIATION = 0.25
+
 
 class PiecewiseLinear(nn.Module):
     """Piecewise-linear encoding of numbers (Gorishniy et al. 2022, arXiv 2203.05556, eq. 1).
@@ -37,6 +39,44 @@ class PiecewiseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Subtracted before it is scaled: x * scale - left * scale would lose every digit in a narrow bin.
         return x.index_select(1, self.column).sub_(self.left).mul_(self.scale).clamp_(0, 1)
+
+
+class PiecewiseEmbedding(nn.Module):
+    """A few numbers for each number, learned from its piecewise-linear encoding: max(0, W_j^T p(x_j) + b_j).
+
+    The encoding "Q-LR" of Gorishniy et al. 2022 (arXiv 2203.05556, sections 3.2 and 3.4): each column j has its own W_j.
+    The pieces p are those of ``PiecewiseLinear``.
+
+    Shapes: input (n, d), output (n, d * width).
+
+    Args:
+        edges: of each column's bins, ascending; at least two.
+        width: numbers a column.
+        generator, dtype: of the initial numbers.
+    """
+
+    left: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, edges: list[tuple[float, ...]], *, width: int = 8, generator: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        d, bins = len(edges), max(len(each) - 1 for each in edges)
+        left, scale = torch.zeros(2, d, bins, dtype=torch.float64)  # a column with fewer bins has some of scale 0
+        for j, each in enumerate(edges):
+            bounds = torch.tensor(each, dtype=torch.float64)
+            left[j, : len(each) - 1], scale[j, : len(each) - 1] = bounds[:-1], 1 / bounds.diff()
+        self.register_buffer("left", left.to(dtype), persistent=False)
+        self.register_buffer("scale", scale.to(dtype), persistent=False)
+        weight = torch.randn(d, bins, width, generator=generator, dtype=dtype)
+        self.weight = nn.Parameter(weight * _PIECE_DEVIATION)
+        self.bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
+        self.width = d * width
+
+    def forward(self, x: Tensor) -> Tensor:
+        pieces = (x[:, :, None] - self.left).mul_(self.scale).clamp_(0, 1)
+        return torch.relu(torch.einsum("ndb,dbw->ndw", pieces, self.weight) + self.bias).flatten(1)
 
 
 class Periodic(nn.Module):
@@ -129,8 +169,8 @@ class InputLayer(nn.Module):
 
     Args:
         encoder: what the columns are.
-        numbers: ``periodic``: as ``Periodic`` makes them; else by the encoder's bins where it has them
-            (``piecewise_linear``), and as they are where not (``standard``).
+        numbers: ``periodic`` or ``piecewise_embedding``: as ``Periodic`` or ``PiecewiseEmbedding`` makes them; else by
+            the encoder's bins where it has them (``piecewise_linear``), and as they are where not (``standard``).
         embedding_width: numbers in a category's embedding.
         generator: source of the initial embeddings.
         dtype: of the output.
@@ -148,11 +188,14 @@ class InputLayer(nn.Module):
         super().__init__()
         self.dtype = dtype
         self.width = 0
-        self.pieces: PiecewiseLinear | Periodic | None = None
+        self.pieces: PiecewiseLinear | PiecewiseEmbedding | Periodic | None = None
         self.categories: CategoryInput | None = None
         edges = [code.edges for code in encoder.numbers]
         if numbers == "periodic" and edges:
             self.pieces = Periodic(len(edges), generator=generator, dtype=dtype)
+            self.width += self.pieces.width
+        elif numbers == "piecewise_embedding" and any(edges):
+            self.pieces = PiecewiseEmbedding(edges, generator=generator, dtype=dtype)
             self.width += self.pieces.width
         elif numbers == "piecewise_linear" and any(edges):
             self.pieces = PiecewiseLinear(edges, dtype)
@@ -166,7 +209,7 @@ class InputLayer(nn.Module):
             self.categories = CategoryInput(n_codes, one_hot, embedding_width, generator, dtype)
             self.width += self.categories.width
         self.width += sum(len(block.scales) for block in encoder.blocks)
-        pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(_size(code.shape))]
+        pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(code.width)]
         if pixels:
             mean, scale = torch.tensor(pixels, dtype=torch.float64).unbind(1)
             self.register_buffer("pixel_scale", (1 / scale).to(dtype), persistent=False)
@@ -190,10 +233,3 @@ class InputLayer(nn.Module):
         if "pixels" in inputs:
             parts.append(torch.addcmul(self.pixel_shift, inputs["pixels"].to(self.dtype), self.pixel_scale))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    n = 1
-    for length in shape:
-        n *= length
-    return n

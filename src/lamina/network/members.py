@@ -1,4 +1,4 @@
-"""Several perceptrons side by side: one input layer for each encoding, one batched product a layer, one prediction."""
+"""Several perceptrons side by side: one batched product a layer, one prediction."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,9 +19,9 @@ Average = Callable[[Tensor, Tensor], Tensor]
 
 
 class FirstAffine(nn.Module):
-    """X_e W_e + b_e for each encoding e, the members of one encoding side by side in its W.
+    """X_i W_i + b_i for each input layer i, the members that read it side by side in its W.
 
-    Shapes: input a list of (n, width of the encoding), output (n, members * units).
+    Shapes: input a list of (n, width of the input layer), output (n, members * units).
     """
 
     def __init__(
@@ -83,7 +83,10 @@ class Members(nn.Module):
     """k multilayer perceptrons with weights of their own, trained on the same minibatches; their average predicts.
 
     Each hidden layer is one of ``members * units`` units, so that activations, dropout and batch normalization are
-    those of a single network; only the affine maps keep the members apart.
+    those of a single network; only the affine maps keep the members apart. Members share an input layer that learns
+    nothing. Embeddings and frequencies are each member's own: shared, they would tell a member about the targets of the
+    rows that it holds out, which the others have learned from. One thing is shared that is learned: the number of an
+    activation that has one for each layer.
 
     Shapes: input as ``Encoder.transform`` returns it (as tensors); output (n, members, n_outputs) in training mode, and
     the average (n, n_outputs) in evaluation mode.
@@ -108,6 +111,7 @@ class Members(nn.Module):
         activation: str | tuple[str, ...] = "relu",
         activation_parameters: str = "layer",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         normalization: str = "none",
         initial_weights: str = "auto",
         embedding_width: int = 8,
@@ -119,14 +123,20 @@ class Members(nn.Module):
         self.k, self.encodings, self.average = len(encodings), encodings, average
         self._plain: dict[str, Any] = {
             "encoder": encoder, "n_outputs": n_outputs, "hidden_units": hidden_units, "activation": activation,
-            "activation_parameters": activation_parameters, "dropout": dropout, "normalization": normalization,
+            "activation_parameters": activation_parameters, "dropout": dropout,
+            "input_dropout": input_dropout, "normalization": normalization,
             "embedding_width": embedding_width, "dtype": dtype,
         }  # fmt: skip
-        kinds = list(dict.fromkeys(encodings))
         make: dict[str, Any] = {"generator": generator, "dtype": dtype}
-        layers = [InputLayer(encoder, numbers=kind, embedding_width=embedding_width, **make) for kind in kinds]
+        layers: list[InputLayer] = []
+        self.reads: list[int] = []  # the input layer of each member
+        for m, kind in enumerate(encodings):
+            if not m or kind != encodings[m - 1] or any(True for _ in layers[-1].parameters()):
+                layers.append(InputLayer(encoder, numbers=kind, embedding_width=embedding_width, **make))
+            self.reads.append(len(layers) - 1)
         self.inputs = nn.ModuleList(layers)
-        self.n_inputs = sum(layer.width for layer in layers)  # of all encodings together
+        self.n_inputs = sum(layer.width for layer in layers)  # of all input layers together
+        widths, counts = [layer.width for layer in layers], [self.reads.count(i) for i in range(len(layers))]
         blocks: list[nn.Module] = []
         width = 0
         for units, name in zip(hidden_units, names, strict=True):
@@ -137,8 +147,7 @@ class Members(nn.Module):
             if blocks:
                 block["affine"] = MemberAffine(self.k, width, units, **make)
             else:
-                counts = [encodings.count(kind) for kind in kinds]
-                block["affine"] = FirstAffine([layer.width for layer in layers], counts, units, **make)
+                block["affine"] = FirstAffine(widths, counts, units, **make)
             if normalization != "none":
                 block["norm"] = NORMALIZATIONS[normalization].make(self.k * units, dtype, self.k)
             block["activation"] = Activate(name, self.k * units, activation_parameters, dtype)
@@ -147,9 +156,12 @@ class Members(nn.Module):
             blocks.append(nn.Sequential(block))
             width = units
         self.hidden = nn.Sequential(*blocks)
+        self.input_dropout = Dropout(input_dropout)
         self.needs_two_rows = bool(blocks) and normalization != "none" and NORMALIZATIONS[normalization].across_rows
-        make["initializer"] = "lecun" if initial_weights == "auto" else initial_weights
-        self.output = MemberAffine(self.k, width, n_outputs, **{**make, "gain": 1.0})
+        make.update(initializer="lecun" if initial_weights == "auto" else initial_weights, gain=1.0)
+        self.output: nn.Module = (
+            MemberAffine(self.k, width, n_outputs, **make) if blocks else FirstAffine(widths, counts, n_outputs, **make)
+        )
 
     def forward(self, inputs: Inputs, weights: Tensor | None = None) -> Tensor:
         """Return the outputs; ``weights`` (n, members) say how much each member counts in the average of a row."""
@@ -160,7 +172,7 @@ class Members(nn.Module):
 
     def outputs_of_each(self, inputs: Inputs) -> Tensor:
         """Return the outputs (n, members, n_outputs) of each member."""
-        hidden = self.hidden([layer(inputs) for layer in self.inputs])
+        hidden = self.hidden([self.input_dropout(layer(inputs)) for layer in self.inputs])
         outputs: Tensor = self.output(hidden)
         return outputs.view(len(outputs), self.k, -1)
 
@@ -189,37 +201,43 @@ class Members(nn.Module):
     def scale_outputs(self, factor: float) -> None:
         """Multiply every output of every member by ``factor``, by their last weights and biases."""
         with torch.no_grad():
-            self.output.weight.mul_(factor)
-            self.output.bias.mul_(factor)
+            for parameter in self.output.parameters():
+                parameter.mul_(factor)
 
     def members(self) -> list[MLP]:
         """Return each member as a perceptron of its own, with copies of its weights, in evaluation mode."""
         return [self._member(m) for m in range(self.k)]
 
     def _member(self, m: int) -> MLP:
-        encoding = self.encodings[m]
-        kind = list(dict.fromkeys(self.encodings)).index(encoding)
-        among = m - self.encodings.index(encoding)
-        network = MLP(numbers=encoding, generator=torch.Generator(), **self._plain)
-        network.inputs.load_state_dict(self.inputs[kind].state_dict())
+        network = MLP(numbers=self.encodings[m], generator=torch.Generator(), **self._plain)
+        network.inputs.load_state_dict(self.inputs[self.reads[m]].state_dict())
         with torch.no_grad():
             blocks: list[tuple[Any, Any]] = list(zip(network.hidden, self.hidden, strict=True))
-            for i, (mine, theirs) in enumerate(blocks):
+            for mine, theirs in blocks:
                 units = mine.affine.weight.shape[1]
-                if i == 0:
-                    part = theirs.affine.parts[kind]
-                    columns = slice(among * units, (among + 1) * units)
-                    mine.affine.weight.copy_(part.weight[:, columns])
-                    mine.affine.bias.copy_(part.bias[columns])
-                else:
-                    _copy_affine(mine.affine, theirs.affine, m)
+                self._copy_affine(mine.affine, theirs.affine, m)
                 # What a layer holds for each unit is sliced, what it holds once (one pReLU for a layer) is copied.
                 for name, module in mine.named_children():
                     if name != "affine":
                         state = theirs.get_submodule(name).state_dict()
                         module.load_state_dict({key: _slice(value, m, units, self.k) for key, value in state.items()})
-            _copy_affine(network.output, self.output, m)
+            self._copy_affine(network.output, self.output, m)
         return network.eval()
+
+    def _copy_affine(self, mine: Affine, theirs: nn.Module, m: int) -> None:
+        """Copy what is member ``m``'s of an affine map of all members."""
+        if isinstance(theirs, MemberAffine):
+            mine.weight.copy_(theirs.weight[m])
+            mine.bias.copy_(theirs.bias.view(self.k, -1)[m])
+            return
+        assert isinstance(theirs, FirstAffine)
+        read, units = self.reads[m], len(mine.bias)
+        among = m - self.reads.index(read)
+        columns = slice(among * units, (among + 1) * units)
+        part = theirs.parts[read]
+        assert isinstance(part, Affine)
+        mine.weight.copy_(part.weight[:, columns])
+        mine.bias.copy_(part.bias[columns])
 
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer of all members, and for the output."""
@@ -230,13 +248,9 @@ class Members(nn.Module):
                     width = sum(p.numel() for p in module.parameters() if p.ndim == 1)
                 kind = module.record.name if isinstance(module, Activate) else name
                 rows.append(layer_summary(f"hidden {i}", kind, width, module))
-        rows.append(layer_summary("output", "affine", len(self.output.bias), self.output))
+        width = sum(p.numel() for p in self.output.parameters() if p.ndim == 1)
+        rows.append(layer_summary("output", "affine", width, self.output))
         return rows
-
-
-def _copy_affine(mine: Affine, theirs: MemberAffine, m: int) -> None:
-    mine.weight.copy_(theirs.weight[m])
-    mine.bias.copy_(theirs.bias.view(len(theirs.weight), -1)[m])
 
 
 def _slice(value: Tensor, m: int, units: int, k: int) -> Tensor:

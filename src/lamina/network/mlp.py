@@ -38,7 +38,7 @@ class MLP(nn.Module):
         hidden_units: width of each hidden layer; ``()`` is softmax, logistic or linear regression.
         activation: one name for all hidden layers, or one for each.
         activation_parameters: ``layer`` or ``unit``: how many learned numbers an activation has.
-        dropout: share of hidden units dropped in training.
+        dropout, input_dropout: share of hidden units and of inputs dropped in training.
         normalization: ``none``, or a name in ``lamina.network.layers.NORMALIZATIONS``.
         initial_weights: name of a rule, or ``auto`` for the one that each activation names.
         embedding_width: numbers in a category's embedding.
@@ -62,6 +62,7 @@ class MLP(nn.Module):
         activation: str | tuple[str, ...] = "relu",
         activation_parameters: str = "layer",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         normalization: str = "none",
         initial_weights: str = "auto",
         embedding_width: int = 8,
@@ -95,12 +96,13 @@ class MLP(nn.Module):
             blocks.append(nn.Sequential(block))
             width = units
         self.hidden = nn.Sequential(*blocks)
+        self.input_dropout = Dropout(input_dropout)
         self.needs_two_rows = bool(blocks) and normalization != "none" and NORMALIZATIONS[normalization].across_rows
         rule = "lecun" if initial_weights == "auto" else initial_weights
         self.output = Affine(width, n_outputs, initializer=rule, gain=1.0, generator=generator, dtype=dtype)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        output: Tensor = self.output(self.hidden(self.inputs(inputs)))
+        output: Tensor = self.output(self.hidden(self.input_dropout(self.inputs(inputs))))
         return output
 
     def outputs_of_each(self, inputs: Inputs) -> Tensor:

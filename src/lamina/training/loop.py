@@ -21,6 +21,7 @@ Score = Callable[[Tensor], float | None]
 # (outputs (n, members, k) on the validation rows) -> what is watched of them, and their average (n, k).
 Measure = Callable[[Tensor], tuple[float, Tensor]]
 
+_LIMIT_MARGIN = 0.02
 _USUAL_LEARNING_RATE = 0.1
 _SMALLEST_LEARNING_RATE = 1e-6
 
@@ -37,6 +38,8 @@ class EpochRecord:
         seconds: of training so far.
         is_best: whether these are the best weights so far.
         validation_score: a score after the epoch, on the validation rows, greater being better, or ``None``.
+        update_ratio: how far the last step moved the weights: ||W_after - W_before|| / ||W_before||, over all matrices
+            together; ``None`` where it was not measured.
     """
 
     epoch: int
@@ -46,6 +49,7 @@ class EpochRecord:
     seconds: float
     is_best: bool
     validation_score: float | None = None
+    update_ratio: float | None = None
 
 
 @dataclass
@@ -193,12 +197,17 @@ def train(
         order = _order(len(rows), shuffle and not full_batch, state.generator)
         for i, index in enumerate(order.tensor_split(n_batches)):
             progress = min((state.epoch * n_batches + i) / last_step, 1.0)
+            if time_limit is not None:
+                # The schedule ends with the time where that comes first, and takes no notice of a generous limit, so
+                # that results repeat under it.
+                progress = max(progress, min((time.perf_counter() - started) / time_limit - _LIMIT_MARGIN, 1.0))
             # A line search finds the length of its steps by itself.
             factor = 1.0 if full_batch else state.rate_factor * course.factor(progress, state.n_steps + 1, power_t)
             rate = learning_rate * factor
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             batch = rows if full_batch else rows.at(index)
+            before = _matrices(state.network, copied=True) if i == n_batches - 1 else None
             value = float(step(batch.inputs, batch.target, batch.weights))
             if averaging:
                 state.averaged = average_in(state.averaged, state.network, averaging, state.n_steps)
@@ -212,6 +221,7 @@ def train(
                 state.stopped = f"the time limit of {time_limit:g} s was reached"
                 break
         state.n_rows += n_seen
+        update_ratio = None if before is None else _update_ratio(before, _matrices(state.network))
         # The losses above are those before each update: the last one may have ruined the weights.
         exchange(state.network, state.averaged)
         held = Rows(batch.inputs, batch.target) if validation is None else validation
@@ -233,6 +243,7 @@ def train(
             seconds=state.seconds,
             is_best=False,
             validation_score=None if validation is None or score is None else score(outputs),
+            update_ratio=update_ratio,
         )
         record = _end_of_epoch(state, record, keep_best, watch_score, tol)
         if full_batch:
@@ -249,6 +260,19 @@ def _order(n_rows: int, shuffle: bool, generator: torch.Generator) -> Tensor:
     if shuffle:
         return torch.randperm(n_rows, generator=generator, device=generator.device)
     return torch.arange(n_rows, device=generator.device)
+
+
+def _matrices(network: Network, copied: bool = False) -> list[Tensor]:
+    """Return all weights of two axes and more: no biases, and nothing that is learned one number a unit."""
+    matrices = [parameter.detach() for parameter in network.parameters() if parameter.ndim > 1]
+    return [matrix.clone() for matrix in matrices] if copied else matrices
+
+
+def _update_ratio(before: list[Tensor], after: list[Tensor]) -> float | None:
+    """Return ||after - before|| / ||before||; ``None`` where it is not finite, as where all weights were 0."""
+    moved = torch.stack([(new - old).norm() for new, old in zip(after, before, strict=True)]).norm()
+    ratio = float(moved / torch.stack([old.norm() for old in before]).norm())
+    return ratio if math.isfinite(ratio) else None
 
 
 def _end_of_epoch(

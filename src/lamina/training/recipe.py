@@ -5,7 +5,8 @@ Small tables need small minibatches and thousands of steps; large ones need few 
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from lamina.activations import ACTIVATIONS
 from lamina.config import Config
@@ -18,22 +19,66 @@ from lamina.training.schedules import SCHEDULES
 MIN_HOLDOUT_ROWS = 100
 WIDE_TABLE = 128
 _ONE_THREAD_PRODUCTS = 15_000_000
-_TABLE_STEPS = 4000
-_TABLE_DECAY = 0.3
 # A cross-entropy that nears 0 on a few validation rows falls on as the network only grows surer of itself.
 _CLASS_TOL = 1e-4
-_IMAGE_STEPS = 4500
-
-_MEMBERS = 8
-_MEMBERS_STEPS = 3000
-_MEMBERS_DECAY = 0.1
-_MEMBERS_RATE = 4e-3
-_MEMBERS_AVERAGING = 0.998
 
 _LBFGS_ITERATIONS = 200
 # From here on the size of a gradient in L-BFGS counts as 0, as in scikit-learn.
 _LBFGS_TOL = 1e-4
 _ADAPTIVE_PATIENCE = 10
+
+_LARGE_TABLE = 50_000
+_MAX_PIECES = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers for what the user leaves open.
+
+    Attributes:
+        members: networks side by side.
+        hidden_units: of each.
+        dropout, input_dropout, weight_decay, learning_rate, averaging: options of ``lamina.config``.
+        steps: minibatches to train on, at most, where ``least_epochs`` passes take fewer.
+        least_epochs: passes at least, up to 50,000 rows; beyond, fewer by the root of their number.
+        patience: share of the epochs without an improvement after which training ends.
+        smallest_batch: rows in a minibatch at least.
+    """
+
+    members: int
+    hidden_units: tuple[int, ...]
+    dropout: float
+    weight_decay: float
+    learning_rate: float
+    steps: int
+    least_epochs: int = 12
+    averaging: float = 0.0
+    input_dropout: float = 0.0
+    patience: float = 0.25
+    smallest_batch: int = 16
+
+
+# One network whose layers the user names.
+_NAMED = Recipe(1, (256, 128), dropout=0.2, weight_decay=0.3, learning_rate=2e-3, steps=4000)
+_NAMED_IMAGES = Recipe(1, (256, 128), dropout=0.25, weight_decay=0.01, learning_rate=2e-3, steps=4500)
+
+_MEMBERS = Recipe(
+    8, (128, 128), dropout=0.1, weight_decay=0.1, learning_rate=4e-3, steps=3000, averaging=0.998, patience=0.2,
+    smallest_batch=32,
+)  # fmt: skip
+_TABLES = {
+    "fast": replace(_MEMBERS, members=4, steps=1200, least_epochs=6, averaging=0.995),
+    "default": _MEMBERS,
+    "best": replace(_MEMBERS, members=16, steps=5000, least_epochs=20, patience=0.3),
+}
+_PIXELS = Recipe(
+    1, (512, 512), dropout=0.25, weight_decay=0.05, learning_rate=2e-3, steps=5000, input_dropout=0.1, averaging=0.998
+)
+_IMAGES = {
+    "fast": replace(_PIXELS, hidden_units=(256, 256), steps=2500),
+    "default": _PIXELS,
+    "best": replace(_PIXELS, members=4, steps=6000),
+}
 
 
 def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
@@ -43,31 +88,33 @@ def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
     return 0.2 if n_rows < 50_000 else 0.1
 
 
-def n_members(config: Config, kinds: Sequence[str], partial: bool = False) -> int:
-    """Return how many networks are trained side by side: those asked for, or 8 for a table, else 1.
+def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Recipe:
+    """Return the recipe for what is to be trained.
 
-    Who names the layers means one network, with those layers. Pixels and sparse matrices make the first layer, the one
-    that costs, eight times as wide.
+    Who names the layers means one network, with those layers.
 
     Args:
         config: the user's options.
         kinds: of the features' columns.
         partial: whether training is one pass at a time, at the user's call.
     """
-    if config.members is not None:
-        return config.members
+    has_images = "image" in kinds
     names_layers = config.hidden_units is not None or config.layer != "dense" or isinstance(config.activation, tuple)
-    alone = names_layers or config.optimizer != "adamw" or partial or {"image", "sparse"} & set(kinds)
-    return 1 if alone else _MEMBERS
+    alone = names_layers or config.optimizer != "adamw" or partial or "sparse" in kinds
+    if alone and (config.members or 1) == 1:
+        return _NAMED_IMAGES if has_images else _NAMED
+    return (_IMAGES if has_images else _TABLES)[config.preset]
 
 
 def resolve(
-    config: Config, *, n_rows: int, n_number_columns: int, has_images: bool, task: str, has_validation: bool
-) -> Config:
+    config: Config, recipe: Recipe, *, n_rows: int, n_number_columns: int, has_images: bool, task: str,
+    has_validation: bool,
+) -> Config:  # fmt: skip
     """Return ``config`` with a value in the place of every ``None`` and ``auto`` that the recipe chooses.
 
     Args:
         config: the user's options.
+        recipe: as ``recipe_of`` returns it.
         n_rows: training rows.
         n_number_columns: features that are numbers.
         has_images: whether inputs are pixels.
@@ -78,9 +125,8 @@ def resolve(
         ConfigError: options that contradict the task or one another.
     """
     optimizer = OPTIMIZERS[config.optimizer]
-    members = config.members or 1
-    auto_units = (256, 128) if members == 1 or has_images else (128, 128)
-    hidden_units = auto_units if config.hidden_units is None else config.hidden_units
+    members = config.members or recipe.members
+    hidden_units = recipe.hidden_units if config.hidden_units is None else config.hidden_units
     if isinstance(config.activation, tuple) and len(config.activation) != len(hidden_units):
         config = config.replace(hidden_units=hidden_units)  # raises with the two counts
     names = (config.activation,) if isinstance(config.activation, str) else config.activation
@@ -94,46 +140,61 @@ def resolve(
         raise ConfigError(f"the loss {loss!r} is for {LOSSES[loss].task}, but the task is {task}; leave it out.")
 
     _check_combinations(config, task, loss, optimizer.full_batch)
+    pixels = has_images and config.features == "pixels" and not optimizer.full_batch
+    input_dropout = recipe.input_dropout if pixels else 0.0
     numeric = "standard" if n_number_columns > WIDE_TABLE else "piecewise_linear" if members == 1 else "mixed"
     normalization = "batch" if has_images and not optimizer.full_batch else "none"
-    dropout = 0.0 if optimizer.full_batch else 0.25 if has_images else 0.2 if members == 1 else 0.1
-    # The many pieces of the encoding are what decay must hold in a table; a linear model and images need little.
-    decays = optimizer.decoupled and hidden_units and not has_images
-    weight_decay = (_TABLE_DECAY if members == 1 else _MEMBERS_DECAY) if decays else optimizer.weight_decay
-    learning_rate = _MEMBERS_RATE if decays and members > 1 else optimizer.learning_rate
-    batch_size = config.batch_size or _batch_size(n_rows, 16 if members == 1 else 32)
-    steps = _IMAGE_STEPS if has_images else _TABLE_STEPS if members == 1 else _MEMBERS_STEPS
-    epochs = min(max(math.ceil(steps / math.ceil(n_rows / batch_size)), 12), 200)
-    epochs = config.epochs or (_LBFGS_ITERATIONS if optimizer.full_batch else epochs)
+    # The many pieces of the encoding are what decay must hold in a table; a linear model needs little.
+    decays = optimizer.decoupled and hidden_units
+    batch_size = config.batch_size or _batch_size(n_rows, recipe.smallest_batch)
+    epochs = config.epochs or (_LBFGS_ITERATIONS if optimizer.full_batch else _epochs(recipe, n_rows, batch_size))
     tol = _LBFGS_TOL if optimizer.full_batch else 0.0 if task == "regression" else _CLASS_TOL
     schedule = "constant" if optimizer.full_batch else config.schedule
     patience = config.patience
     if patience is None and config.early_stopping and has_validation:
-        patience = max(math.ceil(epochs / (4 if members == 1 else 5)), 8)
+        patience = max(math.ceil(epochs * recipe.patience), 8)
     if patience is None and SCHEDULES[schedule].on_plateau < 1:
         patience = _ADAPTIVE_PATIENCE
+    open_transform = config.target_transform == "auto" and (task != "regression" or members == 1)
+    target_transform = "none" if open_transform else config.target_transform
     return replace(
         config,
         task=task,
         numeric=numeric if config.numeric == "auto" else config.numeric,
-        bins=(24 if n_rows < 10_000 else 48) if config.bins is None else config.bins,
+        bins=_bins(recipe, n_rows, n_number_columns) if config.bins is None else config.bins,
         hidden_units=hidden_units,
-        dropout=dropout if config.dropout is None else config.dropout,
+        dropout=_first(config.dropout, 0.0 if optimizer.full_batch else recipe.dropout),
+        input_dropout=_first(config.input_dropout, input_dropout),
         normalization=normalization if config.normalization == "auto" else config.normalization,
         loss=loss,
-        learning_rate=config.learning_rate or learning_rate,
+        target_transform=target_transform,
+        learning_rate=config.learning_rate or (recipe.learning_rate if decays else optimizer.learning_rate),
         members=members,
-        averaging=(_MEMBERS_AVERAGING if members > 1 and not optimizer.full_batch else 0.0)
-        if config.averaging is None
-        else config.averaging,
+        averaging=_first(config.averaging, 0.0 if optimizer.full_batch else recipe.averaging),
         schedule=schedule,
-        beta_2=optimizer.beta_2 if config.beta_2 is None else config.beta_2,
-        weight_decay=weight_decay if config.weight_decay is None else config.weight_decay,
+        beta_2=_first(config.beta_2, optimizer.beta_2),
+        weight_decay=_first(config.weight_decay, recipe.weight_decay if decays else optimizer.weight_decay),
         batch_size=batch_size,
         epochs=epochs,
-        tol=tol if config.tol is None else config.tol,
+        tol=_first(config.tol, tol),
         patience=patience,
     )
+
+
+def _first(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
+
+
+def _epochs(recipe: Recipe, n_rows: int, batch_size: int) -> int:
+    """Return the passes that make the recipe's steps; large tables get fewer than its least number of passes."""
+    least = math.ceil(recipe.least_epochs * min(1.0, math.sqrt(_LARGE_TABLE / n_rows)))
+    return min(max(math.ceil(recipe.steps / math.ceil(n_rows / batch_size)), least, 2), 200)
+
+
+def _bins(recipe: Recipe, n_rows: int, n_number_columns: int) -> int:
+    """Return the pieces of a number's encoding: more where more rows fill them, fewer where many columns have them."""
+    bins = 24 if n_rows < 10_000 else 48
+    return bins if recipe.members == 1 else max(min(bins, _MAX_PIECES // max(n_number_columns, 1)), 8)
 
 
 def _check_combinations(config: Config, task: str, loss: str, full_batch: bool) -> None:
@@ -142,9 +203,9 @@ def _check_combinations(config: Config, task: str, loss: str, full_batch: bool) 
         raise ConfigError("class_weight is for one target of classes, which this is not; leave it out.")
     if task == "regression" and config.label_smoothing:
         raise ConfigError("label_smoothing is for classes, but the target is a number; leave it out.")
-    if LOSSES[loss].target_scaling == "mean" and config.target_transform != "none":
+    if LOSSES[loss].target_scaling == "mean" and config.target_transform not in ("auto", "none"):
         raise ConfigError(f"the loss {loss!r} is for counts as they are; leave target_transform out, or the loss.")
-    if task != "regression" and config.target_transform != "none":
+    if task != "regression" and config.target_transform not in ("auto", "none"):
         raise ConfigError("target_transform is for numbers, but the target is classes; leave it out.")
     if config.watch != "loss" and task not in METRICS[config.watch].tasks:
         known = ", ".join(metric.name for metric in METRICS if task in metric.tasks)

@@ -63,7 +63,8 @@ def measure(seed: int, setting: Setting) -> Measured:
         linear = linear_model(trained_on[name], y, seed, setting)
         accuracy[name] = float(np.mean(linear.predict(tested_on[name]) == y_test))
     mlp_accuracy = float(np.mean(mlp.predict(x_test) == y_test))
-    weight, bias = (each.detach().double().numpy() for each in (mlp.network.output.weight, mlp.network.output.bias))
+    output = mlp.network.members()[0].output
+    weight, bias = (each.detach().double().numpy() for each in (output.weight, output.bias))
     by_hand = tested_on["last"] @ weight + bias
     figures = {
         "mlp": mlp_accuracy,

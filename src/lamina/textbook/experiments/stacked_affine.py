@@ -39,7 +39,7 @@ def fitted(rows: tuple[Any, Any], seed: int, **options: Any) -> lamina.Model:
 
 def matrix(model: lamina.Model) -> Any:
     """Return the one matrix, (10, 6), that the affine layers of ``model`` are together."""
-    return lamina.collapse(model).model.network.output.weight.detach().numpy()
+    return lamina.collapse(model).model.network.members()[0].output.weight.detach().numpy()
 
 
 def measure(seed: int, setting: Setting) -> Measured:

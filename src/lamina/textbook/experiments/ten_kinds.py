@@ -46,7 +46,8 @@ def by_library(x: Any, y: Any, seed: int, epochs: int, **options: Any) -> lamina
 def weights(model: lamina.Model) -> scratch.Parameters:
     """Return [W, b] of a linear model for plain pixels: the library standardises them, (x - mean) / scale, first."""
     (image,) = model.encoder.images
-    W, b = (each.detach().double().numpy() for each in (model.network.output.weight, model.network.output.bias))
+    output = model.network.members()[0].output
+    W, b = (each.detach().double().numpy() for each in (output.weight, output.bias))
     return [W / image.scale, b - image.mean / image.scale * W.sum(axis=0)]
 
 
