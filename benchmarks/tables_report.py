@@ -1,10 +1,10 @@
-"""What the lines of ``tables.py`` say: errors, ranks, ratios to CatBoost's defaults, wins and losses, seconds, a picture.
+"""What the lines of ``tables.py`` say: errors, ranks, ratios to CatBoost's, wins, losses, seconds, a picture.
 
     python benchmarks/tables_report.py FILE [FILE ...] [-o tables.png]
 
 A win is a mean error over the seeds that is lower than CatBoost's by more than one standard deviation of the seeds (the
-larger of the two models'); a loss likewise; the rest are ties. Ratios are geometric means over tables of the ratio of the
-mean errors. Tables on which the defaults were chosen, and the others, are told apart.
+larger of the two models'); a loss likewise; the rest are ties. Ratios are geometric means over tables of the ratio of
+the mean errors. Tables on which the defaults were chosen, and the others, are told apart.
 """
 
 import json
@@ -99,9 +99,9 @@ def _ranks(errors: Errors, models: list[str], tables: list[str]) -> dict[str, fl
 
 
 def _draw(errors: Errors, models: list[str], tables: list[str], name: str) -> None:
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")

@@ -62,13 +62,25 @@ def roles(folder: str | Path) -> dict[str, tuple[str, str]]:
 
 # -- train
 
+MORE = ["comparison", "diagnosis"]
+
 
 def test_train_json_is_one_object_with_the_documented_keys(shop, tmp_path, capsys):
     out = str(tmp_path / "m")
     assert run(["train", shop, "--target", "bought", "-o", out, "--test", "0.25", "--json", *QUICK]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
-    assert list(result) == ["model", "task", "rows", "seconds", "scores", "baselines", "positive_class", "threshold"]
+    assert list(result) == [
+        "model",
+        "task",
+        "rows",
+        "seconds",
+        "scores",
+        "baselines",
+        *MORE,
+        "positive_class",
+        "threshold",
+    ]
     assert (result["model"], result["task"]) == (out, "classification")
     assert result["rows"] == {"train": 144, "validation": 36, "test": 60}
     assert list(result["seconds"]) == ["fit", "total"]

@@ -282,7 +282,8 @@ def test_folds_are_in_json_text_and_the_model(tmp_path, capsys):
     out = str(tmp_path / "m")
     assert run(["train", "iris", "-o", out, "--folds", "3", "--json", *FLAGS]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert list(result) == ["model", "task", "rows", "seconds", "scores", "baselines", "folds"]
+    keys = ["model", "task", "rows", "seconds", "scores", "baselines", "comparison", "diagnosis", "folds"]
+    assert list(result) == keys
     assert result["folds"] == {"k": 3, "scores": cross_validate("iris", folds=3, **QUICK)}
     assert list(result["folds"]["scores"]["MLP"]["accuracy"]) == ["mean", "standard_error"]
     assert result["rows"] == {"train": 120, "validation": 30}  # the model itself is trained as without folds

@@ -241,7 +241,7 @@ def test_a_table_gets_eight_members_and_named_layers_get_one():
 def test_members_may_be_asked_for_with_any_layers():
     config = resolved(hidden_units=(7,), members=3)
     assert (config.members, config.hidden_units, config.averaging, config.learning_rate) == (3, (7,), 0.998, 4e-3)
-    assert by_default(members=1).members == 1
+    assert by_default(members=1) == resolved(members=1)
 
 
 def test_presets_differ_in_members_and_steps():

@@ -311,7 +311,6 @@ CHANGES = {
     "one_hot_levels": ({}, 0, of_learned_numbers),
     "embedding_width": ({"one_hot_levels": 0}, 3, of_learned_numbers),
     "min_level_rows": ({}, 9, lambda model, frame: model.encoder.categories),
-    "preset": ({"hidden_units": None}, "fast", of_learned_numbers),
     "input_dropout": ({}, 0.3, of_training),
     "activation_parameters": ({"activation": "prelu"}, "unit", of_learned_numbers),
     "initial_weights": ({}, "xavier", of_training),

@@ -65,7 +65,7 @@ class Config:
         high=1.0,
     )
     target_transform: str = _option(
-        "auto", "Transform of a number target before it is standardised, undone exactly in predictions; auto: where the "
+        "auto", "Transform of a number target before it is standardised, undone in predictions; auto: where the "
         "target is skewed and members are trained, the best on validation rows, else none.", "choice", "Data",
         choices=("auto",), registry="lamina.data.target_scaling:TRANSFORMS",
     )  # fmt: skip

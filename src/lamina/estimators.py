@@ -352,7 +352,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         return prediction
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
-        """Return bounds (n, 2), or (n, k, 2), between which a share of ``coverage`` of the values lie; see ``Model``."""
+        """Return bounds (n, 2), or (n, k, 2), that a share of ``coverage`` of the values lie between; see ``Model``."""
         X = checked_rows(self, X)
         intervals: Array = self.model_.predict_interval(X, coverage)
         return intervals

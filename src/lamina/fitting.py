@@ -26,6 +26,7 @@ from lamina.errors import ConfigError, LaminaWarning, shortened
 from lamina.losses import LOSSES
 from lamina.model import Model, build_network
 from lamina.network.members import Network
+from lamina.origin import origin_of
 from lamina.partition import Part, Rows, split, weighted_rows
 from lamina.run import Run
 from lamina.target_choice import chosen_transform
@@ -134,7 +135,7 @@ def fit_partially(
         run.config = replace(run.config, epochs=run.state.epoch + 1)
     for _ in run.train():
         pass
-    return run.finish(baselines=False), run.checkpoint()
+    return run.finish(baselines=False, diagnosis=False), run.checkpoint()
 
 
 def prepare(
@@ -167,6 +168,7 @@ def prepare(
     categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
     table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
     names = target_names(target, table)
+    origin = {} if partial else origin_of(data, tuple(names), table, config)
     notes: list[str] = []
     if drop_missing_targets and names:
         table = _with_targets(table, names, notes)
@@ -221,7 +223,7 @@ def prepare(
     if config.target_transform == "auto":
         config = replace(config, target_transform=chosen_transform(config, parts, run_of))
     run = run_of(config, parts)
-    run.seconds, run.started = {"fit": time.perf_counter() - prepared}, started
+    run.origin, run.seconds, run.started = origin, {"fit": time.perf_counter() - prepared}, started
     run.earlier = [] if start is None else list(start.history)
     return run
 

@@ -63,4 +63,3 @@ class ConformalScores:
     def from_json(cls, data: Mapping[str, Any]) -> "ConformalScores":
         """Return the scores that ``as_json`` described."""
         return cls(int(data["n"]), tuple(tuple(map(float, column)) for column in data["quantiles"]))
-

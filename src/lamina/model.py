@@ -1,7 +1,6 @@
 """A trained model: predicts, scores itself on data, is saved and loaded."""
 
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,50 +21,16 @@ from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
+from lamina.model_report import Report
 from lamina.model_upgrades import upgraded
 from lamina.network.members import Members, Network
 from lamina.network.mlp import MLP
+from lamina.report.page import page_of
+from lamina.report.subject import Subject
 from lamina.training.loop import EpochRecord
 from lamina.training.rows import csr, predict_hidden, predict_outputs
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a fit measured.
-
-    Attributes:
-        rows: number of rows by part: ``train``, ``validation``, ``test``.
-        scores: by part, then by metric. Early stopping watched the validation rows; the test rows nobody saw.
-        baselines: by name, then by metric, on the rows of ``scored_on``.
-        scored_on: ``test`` where there is a test part, else ``validation``, else ``""``.
-        seconds: ``fit`` (encoding and training) and ``total`` (reading, splitting and baselines too).
-        notes: what was inferred, left out or dropped, a sentence each.
-        best_epoch: whose weights are kept.
-        stopped: why training ended before its last epoch, or ``""``.
-        environment: versions and thread count.
-        folds: where they were asked for, the cross-validated scores of the same options: their number ``k``, and
-            ``scores``, as ``lamina.cross_validation.cross_validate`` returns them.
-        calibration: for classes and labels, the ``temperature`` by which the logits are divided, and the validation
-            loss before and after, ``loss_before`` and ``loss_after``.
-        diagnosis: what was found wrong, one JSON-able record each; see ``lamina.finding.Finding``.
-        comparison: MLP, linear model and constant side by side; see ``lamina.scoring.compared``.
-    """
-
-    rows: Mapping[str, int] = field(default_factory=dict)
-    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    scored_on: str = ""
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    best_epoch: int = 0
-    stopped: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    folds: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Mapping[str, float] = field(default_factory=dict)
-    diagnosis: Sequence[Mapping[str, Any]] = ()
-    comparison: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -175,7 +140,7 @@ class Model:
             coverage: above 0 and below 1.
 
         Raises:
-            ConfigError: the model is no regression, was trained without held-out rows, or the coverage is out of bounds.
+            ConfigError: the model is no regression, had no held-out rows in training, or the coverage is out of bounds.
             DataError, SchemaError: the data cannot be read or does not fit.
         """
         if self.task != "regression":
@@ -275,7 +240,12 @@ class Model:
         Raises:
             ModelFileError: the folder holds something else, or cannot be written.
         """
-        return write_folder(folder, *self._state())
+        return write_folder(folder, *self._state(), page=self.page())
+
+    def page(self) -> str:
+        """Return what the fit measured as one HTML page that loads nothing: the ``report.html`` of a model folder."""
+        layers = self.network.summary()
+        return page_of(Subject(self.schema, self.config, self.report, self.history, layers, self.network.n_layers))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Model":

@@ -2,8 +2,8 @@
 
 The weights are written first under a name that holds their SHA-256; ``model.json``, which names them and holds its own
 checksum, is replaced last. A reader sees the old model or the new one, and a byte that changed is noticed. Nothing is
-ever unpickled. The state of an unfinished training run lies beside them in the same form, ``checkpoint.json`` and
-``checkpoint-<sha256>.safetensors``.
+ever unpickled. Beside them lies ``report.html``, a page for people that is never read back. The state of an unfinished
+training run lies there in the same form as the model, ``checkpoint.json`` and ``checkpoint-<sha256>.safetensors``.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lamina.errors import ModelFileError
 
 FORMAT_VERSION = 3
+PAGE = "report.html"
 _TEMPORARY = ".writing-"
 
 Document = dict[str, Any]
@@ -49,23 +50,45 @@ MODEL = _Kind("lamina-model", "model.json", "weights")
 CHECKPOINT = _Kind("lamina-checkpoint", "checkpoint.json", "checkpoint")
 
 
-def write_folder(folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
+def write_folder(
+    folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], page: str | None = None
+) -> Path:
     """Write a model folder, whole or not at all; a model that was there is replaced at the very end.
 
     Args:
         folder: made if need be; one that holds anything else than a model is refused.
         document: JSON-able state.
         tensors: arrays by name.
+        page: HTML for people; where there is no room left for it, the model is written without.
 
     Raises:
         ModelFileError: the folder holds something else, or the disk is full or not writable.
     """
-    return _write(Path(folder), MODEL, document, tensors)
+    path = _write(Path(folder), MODEL, document, tensors)
+    with contextlib.suppress(OSError):
+        if page is not None:
+            write_page(path / PAGE, page)
+            return path
+    with contextlib.suppress(OSError):
+        if (path / PAGE).exists():  # that of the model that was there
+            (path / PAGE).unlink()
+    return path
 
 
 def write_checkpoint(folder: str | Path, document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
     """Write the state of an unfinished training run beside the model that may be there; as ``write_folder``."""
     return _write(Path(folder), CHECKPOINT, document, tensors)
+
+
+def write_page(file: str | Path, page: str) -> Path:
+    """Write a page of HTML, whole or not at all, and return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(file)
+    _write_atomically(path, page.encode())
+    return path
 
 
 def read_checkpoint(folder: str | Path) -> tuple[Document, Tensors] | None:
@@ -129,7 +152,9 @@ def _has_document(path: Path) -> bool:
 
 def _is_ours(name: str) -> bool:
     """Whether a file is a part of a folder of ours, if only what was left where a write was killed."""
-    return name.startswith(_TEMPORARY) or any(kind.weights.fullmatch(name) for kind in (MODEL, CHECKPOINT))
+    return (
+        name == PAGE or name.startswith(_TEMPORARY) or any(kind.weights.fullmatch(name) for kind in (MODEL, CHECKPOINT))
+    )
 
 
 def _remove(path: Path, unwanted: Callable[[str], bool]) -> None:

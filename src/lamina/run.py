@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lamina.calibration import MIN_CALIBRATION_ROWS, best_temperature, scaled, temperature_of_all
 from lamina.config import Config
+from lamina.curves import calibration_rows, curves_of
 from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
@@ -22,7 +23,8 @@ from lamina.errors import ConfigError, ModelFileError
 from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES, Loss
 from lamina.metrics import METRICS, one_score
-from lamina.model import Model, Report, as_tensors, build_network, prediction_of
+from lamina.model import Model, as_tensors, build_network, prediction_of
+from lamina.model_report import Report
 from lamina.partition import Part, held_out_by
 from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
@@ -47,6 +49,7 @@ class Run:
         notes: what was inferred, left out or dropped, a sentence each.
         earlier: the records of the training that this one started from.
         folds: cross-validated scores, for the report.
+        origin: the data and the options that were given, for the report.
     """
 
     schema: Schema
@@ -62,6 +65,7 @@ class Run:
     started: float = 0.0
     earlier: list[EpochRecord] = field(default_factory=list)
     folds: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def train(self, score: Callable[[], float] | None = None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch; to stop early, stop iterating.
@@ -124,14 +128,16 @@ class Run:
         """Return the model of the epoch that is kept, scored on the held-out rows.
 
         Args:
-            baselines: also fit and score a linear model and a constant, and look at the data for what is wrong there.
+            baselines: also fit and score a linear model and a constant, look at the data for what is wrong there, and
+                keep what the page of the report draws.
             diagnosis: look at the network and its training for what is wrong there.
         """
         self.state.restore_best()
         model = self.current()
         held = {name: part for name, part in self.parts.items() if name != "train"}
-        calibration, unseen = self._calibrated(model) if "validation" in held else ({}, None)
         scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
+        before = self._uncalibrated(held[scored_on]) if scored_on and baselines else None
+        calibration, unseen = self._calibrated(model) if "validation" in held else ({}, None)
         outputs = {
             name: model.outputs_of(part.arrays, len(part)) if unseen is None or name != "validation" else unseen
             for name, part in held.items()
@@ -153,11 +159,29 @@ class Run:
             folds=self.folds,
             calibration=calibration,
             comparison=compared(model, self.parts, scored_on, outputs, linear) if linear.held else {},
+            origin=self.origin,
         )
+        if baselines:
+            uncalibrated = before if calibration else None
+            curves = curves_of(model, self.parts, scored_on, outputs, uncalibrated, self._of_unseen)
+            model.report = replace(model.report, curves=curves)
         findings = found_in_run(model, self.parts, checks_data=baselines) if diagnosis else []
         seconds = {**self.seconds, "total": time.perf_counter() - self.started}
         model.report = replace(model.report, diagnosis=[each.as_json() for each in findings], seconds=seconds)
         return model
+
+    def _uncalibrated(self, part: Part) -> Array | None:
+        """Return predictions for the rows that a calibration curve is drawn of, before the temperature."""
+        if self.schema.target.task != "classification":
+            return None
+        return self._of_unseen(part.rows(calibration_rows(part, self.config.seed)))
+
+    def _of_unseen(self, part: Part) -> Array:
+        """Return predictions for a part; where members hold out folds, by those that have not seen the row."""
+        rows, network = self._rows(part, watched=True), self.state.network
+        each = predict_each(network, rows.inputs, len(rows)).double()
+        outputs = network.combine(each, None if rows.held is None else rows.held.double())
+        return prediction_of(outputs.cpu(), self.config.loss, self.scaler)
 
     def _calibrated(self, model: Model) -> tuple[dict[str, float], Array | None]:
         """Fold the temperature into ``model``; return what it was and did, and predictions for the validation rows.

@@ -1,6 +1,5 @@
 """Affine maps without a nonlinearity between them are one affine map: a network made as small as it really is."""
 
-import math
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "lamina.cli.export:export",
     "explain": "lamina.cli.explain:explain",
     "diagnose": "lamina.cli.diagnose:diagnose",
+    "report": "lamina.cli.report:report",
     "activations": "lamina.cli.activations:activations",
     "textbook": "lamina.cli.textbook:textbook",
 }

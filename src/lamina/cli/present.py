@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from lamina.data.target import Target
-    from lamina.model import Report
+    from lamina.model_report import Report
 
 
 class Talk:

@@ -19,7 +19,6 @@ from lamina.data.date_parts import PARTS
 from lamina.data.image_features import gradient_shape, oriented_gradients
 from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
-from lamina.errors import ConfigError
 
 RARE = 0  # the code of levels that are rare in training or were not there
 
@@ -318,9 +317,6 @@ def _image_numbers(images: Array, features: str) -> Array:
 
 
 def _fit_image(name: str, column: Column, weights: Array | None, features: str) -> ImageCode:
-    if features == "gradients" and column.values.ndim != 3:
-        found = " x ".join(map(str, column.values.shape[1:]))
-        raise ConfigError(f"features = 'gradients' is for grey images; those of {name!r} are {found}: use pixels.")
     shape = column.values.shape[1:]
     width = ImageCode(name, shape, 0.0, 1.0, features).width
     # In blocks: a float copy of all images at once would take eight times their memory.

@@ -1,6 +1,8 @@
 """From encoded arrays to the first layer's input: piecewise-linear numbers, one-hot columns, embeddings, pixels."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +38,19 @@ class PiecewiseLinear(nn.Module):
         self.register_buffer("left", left.to(dtype), persistent=False)
         self.register_buffer("scale", (1 / (right - left)).to(dtype), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def fixed(self, x: Tensor) -> Tensor:
+        """Return the whole encoding: nothing in it is learned."""
         # Subtracted before it is scaled: x * scale - left * scale would lose every digit in a narrow bin.
         return x.index_select(1, self.column).sub_(self.left).mul_(self.scale).clamp_(0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fixed(x)
 
 
 class PiecewiseEmbedding(nn.Module):
     """A few numbers for each number, learned from its piecewise-linear encoding: max(0, W_j^T p(x_j) + b_j).
 
-    The encoding "Q-LR" of Gorishniy et al. 2022 (arXiv 2203.05556, sections 3.2 and 3.4): each column j has its own W_j.
+    The encoding "Q-LR" of Gorishniy et al. 2022 (arXiv 2203.05556, sections 3.2 and 3.4), a W_j for each column j.
     The pieces p are those of ``PiecewiseLinear``.
 
     Shapes: input (n, d), output (n, d * width).
@@ -74,9 +80,26 @@ class PiecewiseEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
         self.width = d * width
 
+    def fixed(self, x: Tensor) -> Tensor:
+        """Return the pieces (n, d, bins), which nothing is learned for."""
+        return (x[:, :, None] - self.left).mul_(self.scale).clamp_(0, 1)
+
+    def learned(self, pieces: Tensor) -> Tensor:
+        """Return what is made of the pieces, (n, d * width)."""
+        return self.together([self], pieces)[0]
+
+    @staticmethod
+    def together(embeddings: "Sequence[PiecewiseEmbedding]", pieces: Tensor) -> Tensor:
+        """Return what each of m embeddings makes of the same pieces, (m, n, d * width), in one product."""
+        weight = torch.cat([each.weight for each in embeddings], dim=2)
+        bias = torch.cat([each.bias for each in embeddings], dim=1)
+        z = torch.relu(torch.bmm(pieces.transpose(0, 1), weight) + bias[:, None, :])
+        d, n, _ = z.shape
+        m = len(embeddings)
+        return z.view(d, n, m, -1).permute(2, 1, 0, 3).reshape(m, n, -1)
+
     def forward(self, x: Tensor) -> Tensor:
-        pieces = (x[:, :, None] - self.left).mul_(self.scale).clamp_(0, 1)
-        return torch.relu(torch.einsum("ndb,dbw->ndw", pieces, self.weight) + self.bias).flatten(1)
+        return self.learned(self.fixed(x))
 
 
 class Periodic(nn.Module):
@@ -115,11 +138,28 @@ class Periodic(nn.Module):
         self.bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
         self.width = d * (width + 1)
 
+    def fixed(self, x: Tensor) -> Tensor:
+        """Return s (n, d)."""
+        return x * (1 + (x / 3).square()).rsqrt()
+
+    def learned(self, bounded: Tensor) -> Tensor:
+        """Return what is made of s, (n, d * (width + 1))."""
+        return self.together([self], bounded)[0]
+
+    @staticmethod
+    def together(embeddings: "Sequence[Periodic]", bounded: Tensor) -> Tensor:
+        """Return what each of m embeddings makes of the same s, (m, n, d * (width + 1)), in one product."""
+        frequency, phase, mixture = (
+            torch.stack([getattr(each, name) for each in embeddings], dim=1)
+            for name in ("frequency", "phase", "mixture")
+        )
+        bias = torch.stack([each.bias for each in embeddings])[:, None]
+        waves = torch.cos((2 * math.pi * bounded)[:, :, None, None] * frequency + phase)
+        mixed = torch.einsum("ndmf,dmfw->mndw", waves, mixture) + bias
+        return torch.cat([mixed.flatten(2), bounded.expand(len(embeddings), -1, -1)], dim=2)
+
     def forward(self, x: Tensor) -> Tensor:
-        bounded = x * (1 + (x / 3).square()).rsqrt()
-        waves = torch.cos(2 * math.pi * bounded[:, :, None] * self.frequency + self.phase)
-        mixed = torch.einsum("ndf,dfw->ndw", waves, self.mixture) + self.bias
-        return torch.cat([mixed.flatten(1), bounded], dim=1)
+        return self.learned(self.fixed(x))
 
 
 class CategoryInput(nn.Module):
@@ -151,13 +191,27 @@ class CategoryInput(nn.Module):
     column: Tensor
     code: Tensor
 
+    def fixed(self, codes: Tensor) -> Tensor:
+        """Return the one-hot columns (n, c)."""
+        spread = codes.index_select(1, self.hot).index_select(1, self.column)
+        return (spread == self.code).to(self.dtype)
+
+    def learned(self, codes: Tensor, one_hot: Tensor) -> Tensor:
+        """Return the one-hot columns and the embeddings side by side."""
+        return self.together([self], codes, one_hot)[0]
+
+    @staticmethod
+    def together(categories: "Sequence[CategoryInput]", codes: Tensor, one_hot: Tensor) -> Tensor:
+        """Return what each of m makes of the same codes, (m, n, width)."""
+        m, n = len(categories), len(codes)
+        parts = [one_hot.expand(m, -1, -1)] if one_hot.shape[1] else []
+        for j, i in enumerate(categories[0].embedded):
+            tables = torch.cat([each.tables[j] for each in categories], dim=1)
+            parts.append(F.embedding(codes[:, i], tables).view(n, m, -1).transpose(0, 1))
+        return torch.cat(parts, dim=2)
+
     def forward(self, codes: Tensor) -> Tensor:
-        parts = []
-        if len(self.code):
-            spread = codes.index_select(1, self.hot).index_select(1, self.column)
-            parts.append((spread == self.code).to(self.dtype))
-        parts += [F.embedding(codes[:, i], table) for i, table in zip(self.embedded, self.tables, strict=True)]
-        return torch.cat(parts, dim=1)
+        return self.learned(codes, self.fixed(codes))
 
 
 class InputLayer(nn.Module):
@@ -219,17 +273,46 @@ class InputLayer(nn.Module):
     pixel_scale: Tensor
     pixel_shift: Tensor
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def fixed(self, inputs: Inputs) -> Inputs:
+        """Return what nothing is learned for, by part: several layers with the same numbers make it once."""
         if "sparse" in inputs:  # a sparse block stands alone, and stays sparse
-            return inputs["sparse"].to(self.dtype)
-        parts = []
+            return {"sparse": inputs["sparse"].to(self.dtype)}
+        parts = {}
         if "numbers" in inputs:
             numbers = inputs["numbers"].to(self.dtype)
-            parts.append(numbers if self.pieces is None else self.pieces(numbers))
+            parts["numbers"] = numbers if self.pieces is None else self.pieces.fixed(numbers)
         if "flags" in inputs:
-            parts.append(inputs["flags"].to(self.dtype))
+            parts["flags"] = inputs["flags"].to(self.dtype)
         if self.categories is not None:
-            parts.append(self.categories(inputs["codes"]))
+            parts["codes"], parts["one_hot"] = inputs["codes"], self.categories.fixed(inputs["codes"])
         if "pixels" in inputs:
-            parts.append(torch.addcmul(self.pixel_shift, inputs["pixels"].to(self.dtype), self.pixel_scale))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+            parts["pixels"] = torch.addcmul(self.pixel_shift, inputs["pixels"].to(self.dtype), self.pixel_scale)
+        return parts
+
+    def learned(self, fixed: Inputs) -> Tensor:
+        """Return the encoded row (n, width) from what ``fixed`` returned."""
+        return fixed["sparse"] if "sparse" in fixed else self.together([self], fixed)[0]
+
+    @staticmethod
+    def together(layers: "Sequence[InputLayer]", fixed: Inputs) -> Tensor:
+        """Return what each of m layers, alike but for what they learned, makes of ``fixed``, (m, n, width)."""
+        first, m = layers[0], len(layers)
+        parts = []
+        if "numbers" in fixed:
+            embeddings: list[Any] = [layer.pieces for layer in layers]
+            numbers = fixed["numbers"]
+            if isinstance(first.pieces, PiecewiseEmbedding | Periodic):
+                parts.append(first.pieces.together(embeddings, numbers))
+            else:
+                parts.append(numbers.expand(m, -1, -1))
+        if "flags" in fixed:
+            parts.append(fixed["flags"].expand(m, -1, -1))
+        if first.categories is not None:
+            categories: list[Any] = [layer.categories for layer in layers]
+            parts.append(first.categories.together(categories, fixed["codes"], fixed["one_hot"]))
+        if "pixels" in fixed:
+            parts.append(fixed["pixels"].expand(m, -1, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.learned(self.fixed(inputs))

@@ -21,7 +21,8 @@ Average = Callable[[Tensor, Tensor], Tensor]
 class FirstAffine(nn.Module):
     """X_i W_i + b_i for each input layer i, the members that read it side by side in its W.
 
-    Shapes: input a list of (n, width of the input layer), output (n, members * units).
+    Shapes: input a list of (n, width of the input layer), or (m, n, width) for m layers of one width in a row; output
+    (n, members * units).
     """
 
     def __init__(
@@ -42,7 +43,17 @@ class FirstAffine(nn.Module):
         )
 
     def forward(self, encoded: list[Tensor]) -> Tensor:
-        return torch.cat([part(x) for part, x in zip(self.parts, encoded, strict=True)], dim=1)
+        outputs = []
+        parts: list[Any] = list(self.parts)
+        for x in encoded:
+            if x.ndim == 2:
+                outputs.append(parts.pop(0)(x))
+            else:
+                m, n, _ = x.shape
+                of_each, parts = parts[:m], parts[m:]
+                weight, bias = (torch.stack([getattr(p, name) for p in of_each]) for name in ("weight", "bias"))
+                outputs.append(torch.baddbmm(bias[:, None], x, weight).transpose(0, 1).reshape(n, -1))
+        return torch.cat(outputs, dim=1)
 
 
 class MemberAffine(nn.Module):
@@ -172,8 +183,7 @@ class Members(nn.Module):
 
     def outputs_of_each(self, inputs: Inputs) -> Tensor:
         """Return the outputs (n, members, n_outputs) of each member."""
-        hidden = self.hidden([self.input_dropout(layer(inputs)) for layer in self.inputs])
-        outputs: Tensor = self.output(hidden)
+        outputs: Tensor = self.output(self.hidden(self._encoded(inputs)))
         return outputs.view(len(outputs), self.k, -1)
 
     def combine(self, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -184,8 +194,19 @@ class Members(nn.Module):
 
     def hidden_output(self, inputs: Inputs, layer: int) -> Tensor:
         """Return the output (n, members * units) of the hidden layer ``layer``, counted from 0."""
-        output: Tensor = self.hidden[: layer + 1]([each(inputs) for each in self.inputs])
+        output: Tensor = self.hidden[: layer + 1](self._encoded(inputs))
         return output
+
+    def _encoded(self, inputs: Inputs) -> list[Tensor]:
+        """Return what the input layers make of ``inputs``, those of one encoding in one tensor."""
+        encoded = []
+        for encoding in dict.fromkeys(self.encodings):
+            reads = {self.reads[m] for m in range(self.k) if self.encodings[m] == encoding}
+            layers: list[Any] = [self.inputs[i] for i in sorted(reads)]
+            fixed = layers[0].fixed(inputs)
+            together = layers[0].learned(fixed) if len(layers) == 1 else layers[0].together(layers, fixed)
+            encoded.append(self.input_dropout(together))
+        return encoded
 
     @property
     def n_layers(self) -> int:

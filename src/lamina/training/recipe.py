@@ -91,7 +91,7 @@ def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
 def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Recipe:
     """Return the recipe for what is to be trained.
 
-    Who names the layers means one network, with those layers.
+    Who names the layers, or asks for one member, means one network.
 
     Args:
         config: the user's options.
@@ -101,9 +101,9 @@ def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Re
     has_images = "image" in kinds
     names_layers = config.hidden_units is not None or config.layer != "dense" or isinstance(config.activation, tuple)
     alone = names_layers or config.optimizer != "adamw" or partial or "sparse" in kinds
-    if alone and (config.members or 1) == 1:
-        return _NAMED_IMAGES if has_images else _NAMED
-    return (_IMAGES if has_images else _TABLES)[config.preset]
+    if has_images:
+        return _NAMED_IMAGES if alone and config.members in (None, 1) else _IMAGES[config.preset]
+    return _NAMED if config.members == 1 or (alone and config.members is None) else _TABLES[config.preset]
 
 
 def resolve(
