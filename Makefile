@@ -40,6 +40,7 @@ wheel: $(STAMP)
 
 picture: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_explanation.py
 
 clean:
 	rm -rf $(VENV) dist build digits.lamina

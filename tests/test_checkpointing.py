@@ -86,7 +86,8 @@ def files(folder: Path) -> list[str]:
     return [re.sub("[0-9a-f]{64}", "*", name) for name in sorted(os.listdir(folder))]
 
 
-UNFINISHED, MODEL = ["checkpoint-*.safetensors", "checkpoint.json"], ["model.json", "weights-*.safetensors"]
+UNFINISHED = ["checkpoint-*.safetensors", "checkpoint.json"]
+MODEL = ["model.json", "report.html", "weights-*.safetensors"]
 
 
 class Killed(BaseException):
@@ -333,7 +334,7 @@ def test_what_was_killed_goes_on_and_an_older_model_stays_until_then(train, alwa
     assert seen == [left]
     assert files(tmp_path / "m") == left
     assert model_file.read_checkpoint(tmp_path / "m")[0]["numbers"]["epoch"] == 4
-    assert sorted((path.name, path.read_bytes()) for path in tmp_path.glob("m/[mw]*")) == before
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.glob("m/[mrw]*")) == before
     if older:
         assert lamina.load(tmp_path / "m").config.seed == 9
     capsys.readouterr()

@@ -60,5 +60,7 @@ def test_a_model_sees_them_and_is_saved_with_them(tmp_path):
     assert model.network.n_inputs == 32
     assert model.encoder.images[0].features == "gradients"
     assert model.report.scores["validation"]["accuracy"] == 1.0
+    assert "the network sees fixed oriented gradients of the images, not their pixels" in model.report.notes
+    assert model.summary().splitlines()[1].split()[:2] == ["inputs", "gradients"]
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(lamina.load(tmp_path / "m").predict_proba(images), model.predict_proba(images))

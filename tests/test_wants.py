@@ -117,7 +117,7 @@ def test_a_model_of_an_older_format_predicts_the_same(name):
 def test_a_saved_model_holds_no_code_and_a_pickle_what_the_folder_holds(tmp_path):
     model = lamina.fit(table(), "y", **CORE)
     folder = model.save(tmp_path / "m")
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".safetensors"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".html", ".json", ".safetensors"]
     again, unpickled = lamina.load(folder), pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(table()), model.predict_proba(table()))
     np.testing.assert_array_equal(unpickled.predict_proba(table()), model.predict_proba(table()))

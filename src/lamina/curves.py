@@ -27,7 +27,7 @@ _HISTOGRAM_BINS = 30
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _RESAMPLES, _MANY_ROWS = 1000, 20_000
 
-_IMPORTANCE_ROWS, _LEAST_ROWS, _REPEATS = 1000, 100, 3
+_IMPORTANCE_ROWS, _LEAST_ROWS, _REPEATS, _MOST_COLUMNS = 1000, 100, 3, 200
 # Multiplications that the importances may cost: about a second on one core.
 _BUDGET = 3e10
 
@@ -215,12 +215,12 @@ def _importances(model: Model, part: Part, predict: Predict) -> dict[str, Any]:
     """
     if model.encoder.images or model.encoder.blocks:
         kind = "images" if model.encoder.images else "sparse columns"
-        return {"reason": f"columns were not shuffled: there are {kind}. `lamina explain` looks at their parts."}
+        return {"reason": f"The columns were not shuffled: there are {kind}; lamina explain looks at their parts."}
     places = _places(model.encoder)
     n_parameters = sum(parameter.numel() for parameter in model.network.parameters())
     affordable = int(_BUDGET / (n_parameters * (len(places) * _REPEATS + 1)))
-    if affordable < min(_LEAST_ROWS, len(part)):
-        return {"reason": f"{len(places):,} columns were not shuffled, which would take long: see `lamina explain`."}
+    if len(places) > _MOST_COLUMNS or affordable < min(_LEAST_ROWS, len(part)):
+        return {"reason": f"{len(places):,} columns were not shuffled, which would take long: see lamina explain."}
     rows = part.rows(sampled(len(part), min(_IMPORTANCE_ROWS, affordable), model.config.seed))
     metric = "rmse" if model.task == "regression" else "log_loss"
     rng = np.random.default_rng(model.config.seed)

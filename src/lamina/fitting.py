@@ -222,6 +222,8 @@ def prepare(
 
     if config.target_transform == "auto":
         config = replace(config, target_transform=chosen_transform(config, parts, run_of))
+    if config.features != "pixels" and "image" in kinds:
+        notes.append("the network sees fixed oriented gradients of the images, not their pixels")
     run = run_of(config, parts)
     run.origin, run.seconds, run.started = origin, {"fit": time.perf_counter() - prepared}, started
     run.earlier = [] if start is None else list(start.history)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.config import Config, default
+from lamina.config import Config
 from lamina.data.ordering import column_hashes
 from lamina.data.table import Table
 
@@ -25,7 +25,7 @@ def origin_of(data: Any, target: tuple[str, ...], table: Table, given: Config) -
         differ from their defaults.
     """
     missing = {name: int(column.is_missing().sum()) for name, column in table.columns.items()}
-    values = given.as_json()
+    usual = Config().as_json()
     return {
         "data": str(data) if isinstance(data, str) or hasattr(data, "__fspath__") else "",
         "target": list(target),
@@ -33,7 +33,7 @@ def origin_of(data: Any, target: tuple[str, ...], table: Table, given: Config) -
         "columns": len(table.columns),
         "sha256": data_hash(table),
         "missing": {name: n for name, n in missing.items() if n},
-        "options": {name: value for name, value in values.items() if getattr(given, name) != default(name)},
+        "options": {name: value for name, value in given.as_json().items() if value != usual[name]},
     }
 
 

@@ -25,7 +25,7 @@ def chosen_transform(
 ) -> str:
     """Return the name of the transform with the least root mean squared error on held-out rows after a short training.
 
-    ``none`` unless ``log`` is clearly better, by 2 %; ``quantile``, which predicts nothing beyond the values it has seen,
+    ``none`` unless ``log`` is clearly better, by 2 %; ``quantile``, which predicts no value beyond those it has seen,
     must be better than both by as much.
 
     Args:

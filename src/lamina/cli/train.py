@@ -199,7 +199,8 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
         )
         return
     if report.scored_on:
-        labels = {name: f"MLP, {name} ({report.rows[name]:,} rows)" for name in report.scores}
+        mlp = "MLP on gradients" if model.encoder.sees_gradients else "MLP"
+        labels = {name: f"{mlp}, {name} ({report.rows[name]:,} rows)" for name in report.scores}
         rows: dict[str, Any] = {labels[name]: scores for name, scores in report.scores.items()}
         rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
         click.echo(score_table({**fold_rows(report), **rows}))

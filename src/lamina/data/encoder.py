@@ -143,6 +143,11 @@ class Encoder:
                 images.append(_fit_image(column.name, values, weights, features))
         return cls(tuple(numbers), tuple(categories), tuple(images), tuple(blocks))
 
+    @property
+    def sees_gradients(self) -> bool:
+        """Whether images enter as fixed gradients and not as pixels, which every report on the network must say."""
+        return any(code.features == "gradients" for code in self.images)
+
     def transform(self, table: Table, dtype: str = "float32") -> Arrays:
         """Return the arrays of the rows of ``table``.
 

@@ -221,6 +221,10 @@ class InputLayer(nn.Module):
 
     Shapes: input as ``Encoder.transform`` returns it, output (n, ``width``), sparse CSR where the input is.
 
+    Attributes:
+        width: of the output.
+        kind: ``input``, or ``gradients`` where images enter as such.
+
     Args:
         encoder: what the columns are.
         numbers: ``periodic`` or ``piecewise_embedding``: as ``Periodic`` or ``PiecewiseEmbedding`` makes them; else by
@@ -241,6 +245,7 @@ class InputLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.dtype = dtype
+        self.kind = "gradients" if encoder.sees_gradients else "input"
         self.width = 0
         self.pieces: PiecewiseLinear | PiecewiseEmbedding | Periodic | None = None
         self.categories: CategoryInput | None = None

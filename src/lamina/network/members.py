@@ -146,6 +146,7 @@ class Members(nn.Module):
                 layers.append(InputLayer(encoder, numbers=kind, embedding_width=embedding_width, **make))
             self.reads.append(len(layers) - 1)
         self.inputs = nn.ModuleList(layers)
+        self.kind = layers[0].kind
         self.n_inputs = sum(layer.width for layer in layers)  # of all input layers together
         widths, counts = [layer.width for layer in layers], [self.reads.count(i) for i in range(len(layers))]
         blocks: list[nn.Module] = []
@@ -262,7 +263,7 @@ class Members(nn.Module):
 
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer of all members, and for the output."""
-        rows = [layer_summary("inputs", "input", self.n_inputs, self.inputs)]
+        rows = [layer_summary("inputs", self.kind, self.n_inputs, self.inputs)]
         for i, block in enumerate(self.hidden, start=1):
             for name, module in block.named_children():
                 if isinstance(module, FirstAffine | MemberAffine):

@@ -147,7 +147,7 @@ class MLP(nn.Module):
 
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer, and for the output."""
-        rows = [layer_summary("inputs", "input", self.inputs.width, self.inputs)]
+        rows = [layer_summary("inputs", self.inputs.kind, self.inputs.width, self.inputs)]
         width = self.inputs.width
         for i, block in enumerate(self.hidden, start=1):
             for name, module in block.named_children():

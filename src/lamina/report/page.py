@@ -53,7 +53,8 @@ svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
 .line.s0 { stroke: var(--s0); } .line.s1 { stroke: var(--s1); stroke-dasharray: 6 2; }
 .dot.s0, .bar.s0 { fill: var(--s0); } .dot.s1 { fill: var(--s1); }
 .key { display: inline-block; width: 1.2em; height: .25em; margin: 0 .4em .25em 0; background: var(--s0); }
-.key.s1 { background: repeating-linear-gradient(90deg, var(--s1) 0 .4em, transparent .4em .55em); margin-left: .8em; }
+.key.s1 { background: repeating-linear-gradient(90deg, var(--s1) 0 .4em, transparent .4em .55em); }
+.key ~ .key { margin-left: .8em; }
 .legend { color: var(--ink); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--link); }
 pre { overflow-x: auto; background: var(--panel); border: 1px solid var(--rule); border-radius: .4rem; padding: .8rem; }

@@ -153,7 +153,7 @@ def reproduction_section(about: Subject) -> str:
 def _folds(rows: Mapping[str, int]) -> str:
     train, validation = rows.get("train", 0), rows.get("validation", 0)
     return (
-        "Where each member holds out rows of its own, validation rows are training rows of the others."
+        "Each member holds out rows of its own: validation rows are training rows of the other members."
         if (0 < validation == train)
         else ""
     )

@@ -14,7 +14,10 @@ _LETTER = 6.2  # width of one, of 11 px, on average
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: from ``low`` to ``high``, which differ; where ``log``, both are above 0; ``whole``: of whole numbers."""
+    """One axis: from ``low`` to ``high``, which differ.
+
+    ``log``: logarithmic, both ends above 0; ``whole``: of whole numbers.
+    """
 
     low: float
     high: float
