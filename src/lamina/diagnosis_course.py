@@ -13,6 +13,7 @@ from lamina.training.optimizers import OPTIMIZERS
 _HUGE_UPDATE, _LARGE_UPDATE, _USUAL_UPDATE, _TINY_UPDATE = 0.05, 0.02, 4e-3, 5e-5
 # Losses below are in shares of what a constant guess would lose.
 _RISE, _RISE_AT_LARGE_UPDATES = 0.1, 0.05
+_NO_UPDATE = 1e-6
 _PROGRESS, _LEARNED = 0.05, 0.5
 _KEPT_ABOVE_BEST, _KEPT_ABOVE_BEST_BY, _FAR_BELOW = 1.1, 0.03, 0.5
 _WORSE_THAN_LINEAR, _WORSE_THAN_LINEAR_BY = 1.1, 0.05
@@ -59,7 +60,9 @@ def _too_low(model: Model, records: Sequence[EpochRecord]) -> Finding | None:
     update = _largest_update(records)
     first, last = records[0].train_loss, records[-1].train_loss
     fall = (first - last) / _scale(model)
-    if update is None or update >= _TINY_UPDATE or fall >= _PROGRESS or last < _LEARNED * _scale(model):
+    if update is None or update >= _TINY_UPDATE or last < _LEARNED * _scale(model):
+        return None
+    if fall >= _PROGRESS and update >= _NO_UPDATE:  # smaller ones do nothing: the loss fell by dropout's chance
         return None
     rate = rounded(_rate(model) * _USUAL_UPDATE / max(update, 1e-12), 1)
     return Finding(

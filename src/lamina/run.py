@@ -238,7 +238,7 @@ class Run:
         calibrate", arXiv 2501.19195).
         """
         loss, network = self._watched_loss(), self.state.network
-        calibrates = self.config.calibrate and (self.config.members or 1) > 1
+        calibrates = self.config.calibrate and ((self.config.members or 1) > 1 or bool(self.config.averaging))
 
         def measured(each: Tensor) -> tuple[float, Tensor]:
             def at(temperature: float) -> Tensor:

@@ -67,17 +67,17 @@ _MEMBERS = Recipe(
     smallest_batch=32,
 )  # fmt: skip
 _TABLES = {
-    "fast": replace(_MEMBERS, members=4, steps=1200, least_epochs=6, averaging=0.995),
+    "fast": replace(_MEMBERS, members=4, steps=600, least_epochs=4, averaging=0.99),
     "default": _MEMBERS,
     "best": replace(_MEMBERS, members=16, steps=5000, least_epochs=20, patience=0.3),
 }
 _PIXELS = Recipe(
-    1, (512, 512), dropout=0.25, weight_decay=0.05, learning_rate=2e-3, steps=5000, input_dropout=0.1, averaging=0.998
+    1, (512, 512), dropout=0.25, weight_decay=0.05, learning_rate=2e-3, steps=6300, input_dropout=0.1, averaging=0.998
 )
 _IMAGES = {
     "fast": replace(_PIXELS, hidden_units=(256, 256), steps=2500),
     "default": _PIXELS,
-    "best": replace(_PIXELS, members=4, steps=6000),
+    "best": replace(_PIXELS, members=4, steps=7000),
 }
 
 
