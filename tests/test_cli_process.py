@@ -87,7 +87,7 @@ def test_interrupt_saves_the_best_weights_so_far(tmp_path):
     assert output.splitlines()[-1] == f"model: {out}"
     assert "the same command with --resume goes on from here\n" in talk
     assert [re.sub("[0-9a-f]{64}", "*", name) for name in sorted(os.listdir(out))] == [
-        "checkpoint-*.safetensors", "checkpoint.json", "model.json", "weights-*.safetensors",
+        "checkpoint-*.safetensors", "checkpoint.json", "model.json", "report.html", "weights-*.safetensors",
     ]  # fmt: skip
     assert 1 <= report.best_epoch <= len(loaded.history) < 1_000_000
     assert loaded.evaluate("digits")["log_loss"] < np.log(10)

@@ -251,6 +251,7 @@ BOTH = {
     "numeric": ({}, "standard", predictions),
     "dropout": ({}, 0.5, predictions),
     "normalization": ({}, "batch", predictions),
+    "preset": ({"hidden_layer_sizes": None}, "fast", predictions),
     "members": ({}, 2, predictions),
     "averaging": ({}, 0.9, predictions),
     "clip_norm": (SGD, 0.01, predictions),
