@@ -197,19 +197,26 @@ class Run:
         if model.task == "regression":
             model.scores = self._conformal_scores(each, rows)
         exact = replace(rows, weights=None if rows.weights is None else rows.weights.double())
-        loss = self._watched_loss()
+        # On rows that are all right no temperature is low enough: each class keeps a share of one row in n + 2, as in
+        # Platt 1999, section 2.2.
+        smoothing = {"label_smoothing": 1 / (len(part) + 2)}
+        loss, plain = LOSSES[config.loss].bound({**config.as_dict(), **smoothing}), self._watched_loss()
 
-        def loss_at(temperature: float) -> float:
+        def loss_at(temperature: float, loss: Loss = loss) -> float:
             return mean_loss(network.combine(scaled(each, temperature), rows.held), exact, loss)
 
         of_held, report = 1.0, {}
         if calibrates:
-            of_held, after = best_temperature(loss_at)
+            of_held, _ = best_temperature(loss_at)
             temperature = of_held
             if rows.held is not None:
                 alone = best_temperature(lambda t: _loss_alone(each / t, exact, loss))[0]
                 temperature = temperature_of_all(alone, of_held, int(rows.held[0].sum()), each.shape[1])
-            report = {"temperature": temperature, "loss_before": loss_at(1.0), "loss_after": after}
+            report = {
+                "temperature": temperature,
+                "loss_before": loss_at(1.0, plain),
+                "loss_after": loss_at(of_held, plain),
+            }
             model.network.scale_outputs(1 / temperature)
         if rows.held is None:
             return report, None
