@@ -194,7 +194,8 @@ def test_labels_are_predicted_with_their_probabilities(data, models, capsys):
     assert run(["predict", folder, data, "--proba", "--json"]) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[0])
     assert first == {
-        "hot": int(proba[0, 0] >= 0.5), "wet": int(proba[0, 1] >= 0.5), "p_hot": proba[0, 0], "p_wet": proba[0, 1],
+        "hot": int(proba[0, 0] >= 0.5), "wet": int(proba[0, 1] >= 0.5), "p_hot": pytest.approx(proba[0, 0], rel=1e-12),
+        "p_wet": pytest.approx(proba[0, 1], rel=1e-12),
     }  # fmt: skip
 
 
