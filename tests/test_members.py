@@ -11,6 +11,7 @@ import lamina
 from lamina.data.encoder import CategoryCode, Encoder, NumberCode
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES, weighted_mean
+from lamina.network.layers import set_dropout_generator
 from lamina.network.members import Members
 from lamina.training.step import make_full_batch_step, make_step
 
@@ -135,7 +136,7 @@ def test_scaled_outputs_are_scaled(hidden_units):
 
 def test_dropout_draws_for_every_unit_of_every_member():
     together, x = members((PIECES,) * 2, encoder=NUMBERS, dropout=0.5, hidden_units=(200,)), inputs(50, NUMBERS)
-    together.train().set_dropout_generator(seeded(3))
+    set_dropout_generator(together.train(), seeded(3))
     dropped = together.hidden[0]([layer(x) for layer in together.inputs]) == 0
     assert dropped.shape == (50, 400)
     assert float(dropped.double().mean()) == pytest.approx(0.5, abs=0.02)

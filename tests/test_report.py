@@ -251,8 +251,10 @@ def test_images_and_wide_networks_give_a_reason_in_the_place_of_importances():
 def test_numbers_too_large_to_square_are_left_out():
     x = np.random.default_rng(0).normal(size=(60, 2))
     model = lamina.fit((x, x[:, 0] * 1e300), epochs=2, members=1, hidden_units=(4,))
-    json.dumps(model.report.curves, allow_nan=False)
+    stored = json.dumps(model.report.curves, allow_nan=False)  # which refuses what is not finite
+    assert json.loads(stored).keys() == model.report.curves.keys()
     outline(model.page())
+    assert model.page().rstrip().endswith("</html>")
 
 
 def test_the_origin_names_data_and_options_and_counts_what_is_missing(tmp_path):

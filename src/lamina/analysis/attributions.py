@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lamina.analysis.data_rows import data_rows, regions
 from lamina.analysis.integrated_gradients import integrate
-from lamina.analysis.row_function import _one_row
+from lamina.analysis.row_function import one_row
 from lamina.analysis.stages import maps_outputs
 from lamina.data.encoder import Encoder, ImageCode, weighted_quantiles
 from lamina.data.image_features import CELL, gradient_shape
@@ -98,7 +98,7 @@ def attributions(model: Model, row: Any, baseline: Any, *, output: Any = None, t
         )
     if not tolerance > 0:
         raise ConfigError(f"tolerance = {tolerance!r} is not above 0; give a share such as 1e-4.")
-    here = _one_row(model, row, "row")
+    here = one_row(model, row, "row")
     rows = data_rows(model, baseline, _MAX_BASELINE_ROWS, np.random.default_rng(0))
     typical = typical_row(rows.features, rows.weights)
     network = _float64(model)

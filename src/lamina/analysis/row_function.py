@@ -119,7 +119,7 @@ def row_function(model: Model, row: Any, name: str = "row") -> RowFunction:
         raise ConfigError("gradients of images are not piecewise linear in the pixels; train with features='pixels'.")
     network = float64_copy(model)
     hidden = hidden_stages(network)
-    features = _one_row(model, row, name)
+    features = one_row(model, row, name)
     arrays = as_tensors(model.encoder.transform(features, "float64"), "cpu")
     with torch.inference_mode():
         encoded = network.inputs(arrays)[0].numpy().astype(np.float64)
@@ -137,7 +137,7 @@ def row_function(model: Model, row: Any, name: str = "row") -> RowFunction:
     return RowFunction(coordinates, stages, output.names, fixed)
 
 
-def _one_row(model: Model, row: Any, name: str) -> Table:
+def one_row(model: Model, row: Any, name: str) -> Table:
     schema = model.schema
     if isinstance(row, Mapping):
         schema = replace(schema, named=True)  # a mapping has names also where the training data had none

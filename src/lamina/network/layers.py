@@ -100,6 +100,13 @@ class Dropout(nn.Module):
         return f"{self.p}"
 
 
+def set_dropout_generator(network: nn.Module, generator: torch.Generator) -> None:
+    """Make all dropout in ``network`` draw from ``generator``."""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.generator = generator
+
+
 @dataclass(frozen=True)
 class Normalization:
     """One normalization between the affine map and the activation.

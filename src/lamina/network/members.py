@@ -214,12 +214,6 @@ class Members(nn.Module):
         """Layers that compute, in each member: hidden and output."""
         return len(self.hidden) + 1
 
-    def set_dropout_generator(self, generator: torch.Generator) -> None:
-        """Make all dropout draw from ``generator``."""
-        for module in self.modules():
-            if isinstance(module, Dropout):
-                module.generator = generator
-
     def scale_outputs(self, factor: float) -> None:
         """Multiply every output of every member by ``factor``, by their last weights and biases."""
         with torch.no_grad():

@@ -129,12 +129,6 @@ class MLP(nn.Module):
         """Layers that compute: hidden and output. The input layer computes nothing and is not counted."""
         return len(self.hidden) + 1
 
-    def set_dropout_generator(self, generator: torch.Generator) -> None:
-        """Make all dropout draw from ``generator``."""
-        for module in self.modules():
-            if isinstance(module, Dropout):
-                module.generator = generator
-
     def scale_outputs(self, factor: float) -> None:
         """Multiply every output by ``factor``, by the last weights and biases."""
         with torch.no_grad():

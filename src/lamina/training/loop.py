@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lamina.errors import TrainingError
 from lamina.losses import Loss
+from lamina.network.layers import set_dropout_generator
 from lamina.network.members import Network
 from lamina.training.averaging import average_in, exchange
 from lamina.training.optimizers import OPTIMIZERS, parameter_groups
@@ -110,7 +111,7 @@ class TrainState:
         tol: float = 1e-4,
     ) -> "TrainState":
         """Return the state before the first step; see ``lamina.training.optimizers.Optimizer`` for the numbers."""
-        network.set_dropout_generator(generator)
+        set_dropout_generator(network, generator)
         record = OPTIMIZERS[optimizer]
         groups = parameter_groups(network, weight_decay if record.decoupled else weight_decay / batch_size)
         made = record.make(
