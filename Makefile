@@ -41,6 +41,7 @@ wheel: $(STAMP)
 picture: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_explanation.py
+	$(BIN)/python docs/make_report_pictures.py
 
 clean:
 	rm -rf $(VENV) dist build digits.lamina

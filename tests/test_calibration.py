@@ -233,3 +233,54 @@ def test_labels_are_calibrated_by_their_own_loss():
     expected = -(held[1] * np.log(p) + (1 - held[1]) * np.log(1 - p)).mean()
     assert model.report.calibration["loss_after"] == pytest.approx(expected, rel=1e-9)
     assert model.report.calibration["loss_after"] < model.report.calibration["loss_before"]
+
+
+# -- rows that count by weights, and members that see unequal numbers of rows
+
+
+def test_a_weight_of_two_is_the_row_twice_in_curve_and_error():
+    rng = np.random.default_rng(0)
+    p = softmax(rng.normal(size=(200, 3)) * 2, axis=1)
+    y, w = rng.integers(0, 3, 200), rng.integers(0, 4, 200)
+    twice = np.repeat(np.arange(200), w)
+    weighted, repeated = calibration_curve(y, p, weights=w), calibration_curve(y[twice], p[twice])
+    assert weighted.keys() == repeated.keys()
+    for name, values in weighted.items():
+        assert values == pytest.approx(repeated[name], rel=1e-12), name
+    assert weighted["rows"] != calibration_curve(y, p)["rows"]
+    expected = direct_error(y[twice], p[twice], 15)
+    assert calibration_error(y, p, weights=w) == pytest.approx(expected, abs=1e-12)
+    assert calibration_error(y, p) != pytest.approx(expected, abs=1e-4)
+
+
+def test_chance_is_larger_where_few_rows_have_the_weight():
+    p = np.full((400, 2), 0.5) + np.array([0.01, -0.01])
+    w = np.where(np.arange(400) < 40, 1000.0, 1.0)
+    even = calibration_error_of_perfect(p, np.random.default_rng(0))
+    few = calibration_error_of_perfect(p, np.random.default_rng(0), weights=w)
+    assert few == pytest.approx(np.sqrt(10) * even, rel=0.25)  # of 40 rows rather than 400
+
+
+@pytest.mark.parametrize("members", [5, 6])
+def test_the_temperature_of_unequal_folds_does_not_hang_on_the_first_row(members):
+    # Of five members two hold out the rows of the first fold, and one those of each other fold.
+    run = lamina.prepare(noisy(), members=members, hidden_units=(16,), epochs=3, learning_rate=0.05, dtype="float64")
+    for _ in run.train():
+        pass
+    part, state = run.parts["validation"], copy.deepcopy(run.state.network.state_dict())
+    found = []
+    for fold in (0, 3):
+        run.state.network.load_state_dict(state)
+        order = np.argsort(part.folds != fold, kind="stable")
+        run.parts = {**run.parts, "validation": part.rows(order)}
+        found.append(run._calibrated(run.current())[0]["temperature"])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert 0.25 <= found[0] <= 8
+
+
+def test_unequally_many_members_count_by_their_harmonic_mean():
+    # A temperature a + b / n of n members: over rows that one or two have not seen, b goes with the mean of 1 / n.
+    a, b = 1.2, 0.8
+    counts = np.array([2, 1, 1, 1])
+    of_some = np.mean(a + b / counts)
+    assert temperature_of_all(a + b, of_some, 1 / np.mean(1 / counts), 5) == pytest.approx(a + b / 5)

@@ -86,7 +86,7 @@ def test_importances(classifier):
     (whiskers,) = [container for container in display.ax_.containers if hasattr(container, "has_xerr")]
     lengths = [np.ptp(segment[:, 0]) for segment in whiskers[2][0].get_segments()]
     np.testing.assert_allclose(lengths, [2 * deviation for _, _, deviation in found.ordered()], atol=1e-12)
-    assert display.ax_.get_xlabel() == "log_loss worse by, where the column is shuffled"
+    assert display.ax_.get_xlabel() == "log loss worse by, where the column is shuffled"
 
 
 def test_few_columns_of_many(classifier):

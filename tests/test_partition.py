@@ -229,3 +229,20 @@ def test_baselines_are_fitted_without_the_rows_that_they_are_scored_on():
     assert found.baselines["constant"]["rmse"] == pytest.approx(root_mean_squared_error(y, constant), rel=1e-9)
     assert found.baselines["linear"]["rmse"] == pytest.approx(root_mean_squared_error(y, linear), rel=1e-6)
     assert found.baselines["constant"]["rmse"] > y.std()  # which the mean of all rows would have
+
+
+def test_other_groups_are_another_run():
+    # Neither rows nor options differ, only who holds out what.
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    groups = np.arange(60) % 10
+    runs = [
+        lamina.prepare(pl.DataFrame({"x": x, "y": x + 0.1, "g": g}), "y", group="g", members=4, **OPTIONS)
+        for g in (groups, groups, rng.permutation(groups))
+    ]
+    same, again, other = (run.parts["train"] for run in runs)
+    assert same.arrays["numbers"].tobytes() == other.arrays["numbers"].tobytes()
+    assert (same.folds == again.folds).all()
+    assert (same.folds != other.folds).any()
+    fingerprints = [run.fingerprint() for run in runs]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]

@@ -6,14 +6,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import polars as pl
 import pytest
 
 import lamina
 from lamina.comparison import bootstrap_interval, row_losses
 from lamina.model_report import Report
+from lamina.report import figures as draw
 from lamina.report.page import DARK, LIGHT
 from lamina.report.reproduction import command_of, python_of
-from lamina.report.svg import Axis, short
+from lamina.report.svg import Axis, ranking, short
 
 VOID = {"meta", "br"}
 EVIL = "<script>alert('x')</script>"
@@ -105,7 +107,7 @@ def test_the_page_of_classes_shows_its_scores_and_confusions(models):
     counts = np.array(report.curves["confusion"]["counts"])
     assert counts.sum() == n == 100
     assert np.trace(counts) == pytest.approx(accuracy * n)
-    assert rows["no"][1:3] == [f"{count:.0f}" for count in counts[0]]
+    assert rows["no"][2:4] == [f"{count:.0f}" for count in counts[0]]
     calibration = report.curves["calibration"]
     assert f"Calibration error {calibration['error_after']:.3f}, before {calibration['error_before']:.3f}" in page
     assert sum(calibration["after"]["rows"]) == sum(calibration["before"]["rows"]) == n
@@ -336,7 +338,72 @@ def test_ticks_are_round_numbers(axis, ticks):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.5, "0.5"), (1234.5, "1234"), (25_000, "25k"), (1.2e6, "1.2M"), (1e-5, "1e-05"), (-3e12, "-3e+12")],
+    [(0, "0"), (0.5, "0.5"), (1234.5, "1,234"), (25_000, "25k"), (1.2e6, "1.2M"), (1e-5, "1e-05"), (-3e12, "-3e+12")],
 )
 def test_short_numbers(value, text):
     assert short(value) == text
+
+
+@pytest.mark.parametrize("kind", ["classes", "labels", "numbers"])
+def test_rows_count_by_their_weights_in_what_is_drawn(kind):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 2))
+    y = {
+        "classes": np.where(x[:, 0] + rng.normal(size=300) > 0, "yes", "no"),
+        "labels": (x + rng.normal(size=(300, 2)) > 0).astype(int),
+        "numbers": x[:, 0] + rng.normal(size=300),
+    }[kind]
+    columns = {"a": x[:, 0], "b": x[:, 1]}
+    target = ["y0", "y1"] if kind == "labels" else ["y"]
+    columns |= dict(zip(target, y.T if kind == "labels" else [y], strict=True))
+    frame = pl.DataFrame(columns)
+    w = rng.choice([0.5, 1.0, 2.5], 300)
+    counts = rng.integers(0, 4, 100)
+    train, held = frame[:200].with_columns(w=w[:200]), frame[200:]
+    options = {"members": 1, "epochs": 3, "hidden_units": (4,), "weight": "w", "seed": 1}
+    copied = held[np.repeat(np.arange(100), counts).tolist()].with_columns(w=1.0)
+    weighted, repeated, plain = (
+        lamina.fit(train, target, test=test, validation=train[:50], **options).report.curves
+        for test in (held.with_columns(w=counts.astype(float)), copied, held.with_columns(w=1.0))
+    )
+    if kind == "classes":
+        for name in ("rows", "confidence", "accuracy"):
+            expected = repeated["calibration"]["after"][name]
+            assert weighted["calibration"]["after"][name] == pytest.approx(expected, rel=1e-9)
+        assert weighted["calibration"]["error_after"] == pytest.approx(repeated["calibration"]["error_after"])
+        assert weighted["calibration"]["error_after"] != pytest.approx(plain["calibration"]["error_after"], rel=1e-3)
+        classes = np.array(y[:200])
+        assert weighted["target"]["counts"]["train"] == [w[:200][classes == name].sum() for name in ("no", "yes")]
+        assert weighted["target"]["counts"]["test"] == repeated["target"]["counts"]["test"]
+    elif kind == "labels":
+        assert weighted["target"]["counts"]["train"] == pytest.approx((w[:200] @ y[:200]).tolist())
+        assert weighted["target"]["counts"]["test"] == repeated["target"]["counts"]["test"]
+    else:
+        one, other = (record["errors"]["targets"][0] for record in (weighted, repeated))
+        for name in ("quantiles", "covered", "width"):
+            assert one[name] == pytest.approx(other[name], rel=1e-9), name
+        assert one["histogram"]["counts"] == other["histogram"]["counts"]
+        assert one["quantiles"] != plain["errors"]["targets"][0]["quantiles"]
+        assert len(one["errors"]) == (counts > 0).sum()  # a row of weight 0 is not drawn
+        assert sum(weighted["target"]["histograms"][0]["counts"]) == pytest.approx(w[:200].sum())
+
+
+def test_bins_of_few_rows_are_not_drawn_and_a_weighted_page_says_so(models):
+    record = {"rows": [3.0, 40.0, 57.0], "confidence": [0.1, 0.5, 0.9], "accuracy": [0.0, 0.5, 0.9]}
+    drawn = draw.calibration({"after": record, "rows": 100, "error_after": 0.01, "error_of_perfect": 0.01})
+    assert drawn.count("<circle") == 2
+    assert "Bins of fewer than 10 rows are not drawn." in drawn
+    about = models["classes"]
+    weighted = replace(about, config=about.config.replace(weight="importance"))
+    said = "rows count by their weights, column &#x27;importance&#x27;."
+    assert said in weighted.page()
+    assert said not in about.page()
+
+
+def test_no_line_runs_through_the_names_of_a_ranking():
+    drawn = ranking(["first", "second"], [2.0, 1.0], "name", "label")
+    texts = [float(y) for y in re.findall(r'<text x="4" y="([0-9.]+)">(?:first|second)', drawn)]
+    lines = [tuple(map(float, each)) for each in re.findall(r'class="axis" d="M[0-9.]+ ([0-9.]+)v([0-9.]+)', drawn)]
+    assert len(texts) == len(lines) == 2
+    for text in texts:
+        assert all(start > text or start + length < text - 9 for start, length in lines)

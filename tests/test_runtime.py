@@ -20,6 +20,7 @@ import lamina
 from lamina.activations import ACTIVATIONS
 from lamina.config import Config
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, SchemaError
+from lamina.export import one_row
 from lamina.export.numpy_functions import ACTIVATE, OUTPUT_OF_LOSS
 from lamina.export.runtime import Runtime, load
 from lamina.export.weights_file import read_weights
@@ -41,6 +42,10 @@ def rows_of(data: pl.DataFrame) -> list[dict[str, Any]]:
 
 def agree(found: np.ndarray, expected: np.ndarray) -> bool:
     return np.abs(found - expected).max(initial=0) <= 1e-9 * max(1.0, np.abs(expected).max(initial=0))
+
+
+def one_by_one(runtime: Runtime, rows: list[Any]) -> np.ndarray:
+    return np.concatenate([runtime.predict_outputs(row) for row in rows])
 
 
 # -- functions
@@ -70,7 +75,9 @@ def test_every_normalization_and_encoding(members, normalization, numeric, tmp_p
     data = frame(mixed=True, task="classification")
     options = {"hidden_units": (5, 4), "activation": ("prelu", "gelu"), "one_hot_levels": 2}
     model = random_model(data, members=members, normalization=normalization, numeric=numeric, **options)
-    assert agree(taken(model, tmp_path).predict_proba(rows_of(data)), model.predict_proba(data))
+    runtime, expected = taken(model, tmp_path), model.predict_proba(data)
+    assert agree(runtime.predict_proba(rows_of(data)), expected)
+    assert agree(one_by_one(runtime, rows_of(data)[:12]), expected[:12])
 
 
 @pytest.mark.parametrize("loss", LOSSES.names())
@@ -81,7 +88,31 @@ def test_members_are_averaged_as_every_loss_says(loss, tmp_path):
     model = random_model((X, y), members=4, hidden_units=(5,), loss=loss, task=task)
     runtime = taken(model, tmp_path)
     assert agree(runtime.predict_outputs(X), model.predict_outputs(X))
+    assert agree(one_by_one(runtime, [X[i : i + 1] for i in range(12)]), model.predict_outputs(X[:12]))
     assert runtime.predict(X) == pytest.approx(model.predict(X), rel=1e-9)
+
+
+@pytest.mark.parametrize("hidden_units", [(), (5,), (5, 4)])
+@pytest.mark.parametrize("most_products", [0, one_row._MOST_PRODUCTS])
+@pytest.mark.parametrize("numeric", ["mixed", "piecewise_linear"])
+def test_one_row_of_several_members_is_that_of_many(numeric, most_products, hidden_units, tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    more = {
+        "word": rng.choice(list("abcdefg"), 80), "sort": rng.choice(["x", "y", None], 80), "flag": rng.random(80) < 0.5
+    }  # fmt: skip
+    data = frame(n=80, mixed=True, task="classification").with_columns(**{k: pl.Series(v) for k, v in more.items()})
+    data = data.with_columns(word=pl.when(pl.arange(pl.len()) < 2).then(pl.lit("rare")).otherwise("word"))
+    monkeypatch.setattr(one_row, "_MOST_PRODUCTS", most_products)
+    model = random_model(data, members=5, numeric=numeric, hidden_units=hidden_units, one_hot_levels=4)
+    runtime, rows = taken(model, tmp_path), rows_of(data)
+    assert {category.one_hot for category in model.encoder.categories} == {True, False}
+    assert any(category.has_rare for category in model.encoder.categories)
+    way = runtime._one_row
+    assert way is not None
+    assert (way.piles[0].tables is None) == bool(most_products)
+    assert agree(one_by_one(runtime, rows), model.predict_outputs(data))
+    rows[3]["word"], rows[4]["kind"] = "unseen", None
+    assert agree(one_by_one(runtime, rows[3:5]), runtime.predict_outputs(rows[3:5]))
 
 
 @pytest.mark.parametrize(("layer", "more"), [("phm", {"phm_n": 3}), ("low_rank", {"rank": 2})])

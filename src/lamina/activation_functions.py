@@ -33,6 +33,21 @@ def slope_where_negative(x: Tensor, slope: Tensor | float) -> Tensor:
     return positive + slope * (1 - positive)
 
 
+def relu_backward_(gradient: Tensor, y: Tensor) -> Tensor:
+    backward: Tensor = torch.ops.aten.threshold_backward.grad_input(gradient, y, 0, grad_input=gradient)
+    return backward
+
+
+def sigmoid_backward_(gradient: Tensor, y: Tensor) -> Tensor:
+    backward: Tensor = torch.ops.aten.sigmoid_backward.grad_input(gradient, y, grad_input=gradient)
+    return backward
+
+
+def tanh_backward_(gradient: Tensor, y: Tensor) -> Tensor:
+    backward: Tensor = torch.ops.aten.tanh_backward.grad_input(gradient, y, grad_input=gradient)
+    return backward
+
+
 def identity(x: Tensor) -> Tensor:
     return x
 

@@ -41,6 +41,19 @@ class LearnedParameter:
 
 
 @dataclass(frozen=True)
+class InPlace:
+    """The same function where no memory is to be allocated, for one whose derivative follows from its value.
+
+    Attributes:
+        function: ``x -> y`` in the memory of x.
+        backward: ``(gradient, y) -> gradient * derivative`` in the memory of the gradient.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Activation:
     """One elementwise nonlinearity.
 
@@ -58,6 +71,7 @@ class Activation:
         piecewise_linear: whether a network of it is piecewise linear.
         parameter: the learned parameter, if any.
         trainable: whether a gradient comes back through it.
+        in_place: what the training step may use instead.
     """
 
     name: str
@@ -73,6 +87,7 @@ class Activation:
     piecewise_linear: bool = False
     parameter: LearnedParameter | None = None
     trainable: bool = True
+    in_place: InPlace | None = None
 
 
 ACTIVATIONS: Registry[Activation] = Registry("activation")
@@ -105,6 +120,7 @@ ACTIVATIONS.register(
         limits=(0.0, math.inf),
         kinks=(Kink(0.0, "left"),),
         piecewise_linear=True,
+        in_place=InPlace(torch.relu_, fn.relu_backward_),
     )
 )
 ACTIVATIONS.register(
@@ -154,6 +170,7 @@ ACTIVATIONS.register(
         initializer="xavier",
         source="the smooth threshold unit; two-class softmax",
         limits=(0.0, 1.0),
+        in_place=InPlace(torch.sigmoid_, fn.sigmoid_backward_),
     ),
     "logistic",
 )
@@ -168,6 +185,7 @@ ACTIVATIONS.register(
         initializer="xavier",
         source="LeCun et al. 1998, section 4.4",
         limits=(-1.0, 1.0),
+        in_place=InPlace(torch.tanh_, fn.tanh_backward_),
     )
 )
 ACTIVATIONS.register(

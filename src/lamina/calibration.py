@@ -47,11 +47,12 @@ def best_temperature(loss_at: Callable[[float], float], refine: bool = True) -> 
     return temperature, found[temperature]
 
 
-def temperature_of_all(alone: float, of_some: float, n_some: int, n_all: int) -> float:
+def temperature_of_all(alone: float, of_some: float, n_some: float, n_all: int) -> float:
     """Return the temperature of the average of ``n_all`` members from those of one and of ``n_some`` of them.
 
     The average of several members is less bold than each, so what suits the few that have not seen a row would be too
-    much for all of them together. Taken as a + b / n for n members.
+    much for all of them together. Taken as a + b / n for n members; where rows were not seen by unequally many,
+    ``n_some`` is the harmonic mean of their numbers, since it is 1 / n that counts.
     """
     if n_some <= 1:
         return alone
@@ -79,44 +80,51 @@ def scaled(outputs: Tensor, temperature: float) -> Tensor:
     return outputs if temperature == 1 else outputs / temperature
 
 
-def calibration_curve(y: Array, probabilities: Array, bins: int = 15) -> dict[str, list[float]]:
+def calibration_curve(
+    y: Array, probabilities: Array, bins: int = 15, weights: Array | None = None
+) -> dict[str, list[float]]:
     """Return, for each bin of the probability of the predicted class, how many rows, how sure, and how often right.
 
     Args:
         y: class codes (n,).
         probabilities: (n, k).
         bins: of equal width from 0 to 1; empty ones are left out.
+        weights: of the rows, (n,), which then count by them; ``None``: each counts as 1.
     """
     confidence, right = _confidence(y, probabilities)
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    rows = np.bincount(which, minlength=bins)
+    rows = np.bincount(which, w, bins)
     there = np.flatnonzero(rows)
     return {
-        "rows": rows[there].astype(float).tolist(),
-        "confidence": (np.bincount(which, confidence, bins)[there] / rows[there]).tolist(),
-        "accuracy": (np.bincount(which, right, bins)[there] / rows[there]).tolist(),
+        "rows": rows[there].tolist(),
+        "confidence": (np.bincount(which, w * confidence, bins)[there] / rows[there]).tolist(),
+        "accuracy": (np.bincount(which, w * right, bins)[there] / rows[there]).tolist(),
     }
 
 
-def calibration_error(y: Array, probabilities: Array, bins: int = 15) -> float:
+def calibration_error(y: Array, probabilities: Array, bins: int = 15, weights: Array | None = None) -> float:
     """Return the expected calibration error: the mean over rows of |how sure - how often right| of the row's bin.
 
     Source: Guo et al. 2017, eq. 3. Arguments as in ``calibration_curve``. It is above 0 by chance, the more so the
     fewer the rows: compare with ``calibration_error_of_perfect``.
     """
-    curve = {name: np.array(values) for name, values in calibration_curve(y, probabilities, bins).items()}
+    curve = {name: np.array(values) for name, values in calibration_curve(y, probabilities, bins, weights).items()}
     return float((curve["rows"] * abs(curve["confidence"] - curve["accuracy"])).sum() / curve["rows"].sum())
 
 
 def calibration_error_of_perfect(
-    probabilities: Array, rng: np.random.Generator, bins: int = 15, draws: int = 100
+    probabilities: Array, rng: np.random.Generator, bins: int = 15, draws: int = 100, weights: Array | None = None
 ) -> float:
-    """Return the mean calibration error of a model for whose rows the classes are drawn from its own probabilities."""
+    """Return the mean calibration error of a model for whose rows the classes are drawn from its own probabilities.
+
+    Arguments as in ``calibration_curve``; ``draws`` is how often classes are drawn for all rows.
+    """
     cumulative = np.cumsum(probabilities, axis=1)
     errors = []
     for _ in range(draws):
         drawn = (rng.random(len(cumulative))[:, None] > cumulative[:, :-1]).sum(axis=1)
-        errors.append(calibration_error(drawn, probabilities, bins))
+        errors.append(calibration_error(drawn, probabilities, bins, weights))
     return float(np.mean(errors))
 
 

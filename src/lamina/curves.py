@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lamina.calibration import calibration_curve, calibration_error, calibration_error_of_perfect
 from lamina.comparison import bootstrap_interval, row_losses
-from lamina.data.encoder import Encoder
+from lamina.data.encoder import Encoder, weighted_quantiles
 from lamina.errors import ConfigError
 from lamina.metrics import one_score
 from lamina.model import Model
@@ -80,19 +80,25 @@ def calibration_rows(part: Part, seed: int) -> Array:
 def _target(model: Model, parts: Mapping[str, Part]) -> dict[str, Any]:
     """Return how the target is spread: ``counts`` of each class or label by part, or a histogram of each number."""
     target = model.schema.target
-    y = parts["train"].y
+    train = parts["train"]
     if target.task == "classification":
-        counts = {name: np.bincount(part.y, minlength=len(target.classes)).tolist() for name, part in parts.items()}
+        k = len(target.classes)
+        counts = {name: np.bincount(part.y, part.weights, k).tolist() for name, part in parts.items()}
         return {"counts": counts}
     if target.task == "multilabel":
-        return {"counts": {name: part.y.sum(axis=0).astype(int).tolist() for name, part in parts.items()}}
-    return {"histograms": [_histogram(y[:, i]) for i in range(min(y.shape[1], MAX_TARGETS))]}
+        return {"counts": {name: (_weights(part) @ part.y).tolist() for name, part in parts.items()}}
+    n = min(train.y.shape[1], MAX_TARGETS)
+    return {"histograms": [_histogram(train.y[:, i], train.weights) for i in range(n)]}
 
 
-def _histogram(values: Array) -> dict[str, Any]:
+def _weights(part: Part) -> Array:
+    return np.ones(len(part)) if part.weights is None else part.weights
+
+
+def _histogram(values: Array, weights: Array | None) -> dict[str, Any]:
     """Return ``counts`` between ``edges``; the outer bins hold what is farther out than the outer half per cent."""
     with np.errstate(over="ignore", invalid="ignore"):
-        low, high = np.quantile(values, [0.005, 0.995])
+        low, high = weighted_quantiles(values, np.array([0.005, 0.995]), weights)
         if not math.isfinite(high - low):
             return {"low": math.inf}
         if high <= low:
@@ -100,12 +106,12 @@ def _histogram(values: Array) -> dict[str, Any]:
         if high <= low:
             low, high = low - 0.5, high + 0.5
         edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
-    counts = np.histogram(np.clip(values, low, high), edges)[0]
+    counts = np.histogram(np.clip(values, low, high), edges, weights=weights)[0]
     return {
         "edges": edges.tolist(),
         "counts": counts.tolist(),
         "least": float(values.min()),
-        "median": float(np.median(values)),
+        "median": float(weighted_quantiles(values, np.array([0.5]), weights)[0]),
         "largest": float(values.max()),
     }
 
@@ -149,24 +155,25 @@ def _calibration(model: Model, part: Part, prediction: Array, uncalibrated: Arra
     """Return the curves ``after`` and ``before``, their errors, and the ``error_of_perfect`` of so many rows."""
     chosen = calibration_rows(part, model.config.seed)
     y, after = part.y[chosen], prediction[chosen]
+    weights = None if part.weights is None else part.weights[chosen]
     bins = 10 if len(y) < 500 else 15
     rng = np.random.default_rng(model.config.seed)
     record: dict[str, Any] = {
         "rows": len(y),
-        "after": calibration_curve(y, after, bins),
-        "error_after": calibration_error(y, after, bins),
-        "error_of_perfect": calibration_error_of_perfect(after, rng, bins, draws=20),
+        "after": calibration_curve(y, after, bins, weights),
+        "error_after": calibration_error(y, after, bins, weights),
+        "error_of_perfect": calibration_error_of_perfect(after, rng, bins, 20, weights),
     }
     if uncalibrated is not None:
-        record["before"] = calibration_curve(y, uncalibrated, bins)
-        record["error_before"] = calibration_error(y, uncalibrated, bins)
+        record["before"] = calibration_curve(y, uncalibrated, bins, weights)
+        record["error_before"] = calibration_error(y, uncalibrated, bins, weights)
     return record
 
 
 def _labels(model: Model, part: Part, prediction: Array) -> dict[str, Any]:
     """Return by label how many rows have it, ``there``, are ``given`` it, and both, ``right``."""
     decided = model.schema.target.decide(prediction)
-    w = np.ones(len(part)) if part.weights is None else part.weights
+    w = _weights(part)
     return {
         "there": (w @ part.y).tolist(),
         "given": (w @ decided).tolist(),
@@ -177,7 +184,8 @@ def _labels(model: Model, part: Part, prediction: Array) -> dict[str, Any]:
 def _errors(model: Model, part: Part, prediction: Array) -> dict[str, Any]:
     """Return for each number a sample of ``predictions`` and ``errors``, the errors' histogram, and the intervals."""
     intervals = _interval_facts(model, part, prediction)
-    chosen = sampled(len(part), MAX_POINTS, model.config.seed)
+    there = np.flatnonzero(_weights(part))
+    chosen = there[sampled(len(there), MAX_POINTS, model.config.seed)]
     each = []
     with np.errstate(over="ignore"):
         errors = part.y - prediction
@@ -185,8 +193,8 @@ def _errors(model: Model, part: Part, prediction: Array) -> dict[str, Any]:
         record = {
             "predictions": prediction[chosen, i].tolist(),
             "errors": errors[chosen, i].tolist(),
-            "histogram": _histogram(errors[:, i]),
-            "quantiles": np.quantile(errors[:, i], _QUANTILES).tolist(),
+            "histogram": _histogram(errors[:, i], part.weights),
+            "quantiles": weighted_quantiles(errors[:, i], np.array(_QUANTILES), part.weights).tolist(),
             **({} if intervals is None else {name: values[i] for name, values in intervals.items()}),
         }
         each.append(record)
@@ -205,7 +213,8 @@ def _interval_facts(model: Model, part: Part, prediction: Array) -> dict[str, li
         outputs = model.scaler.forward(prediction)
         low, high = (model.scaler.inverse(outputs + sign * half_widths) for sign in (-1, 1))
         covered = (low <= part.y) & (part.y <= high)
-        return {"width": np.median(high - low, axis=0).tolist(), "covered": covered.mean(axis=0).tolist()}
+        width = [float(weighted_quantiles(each, np.array([0.5]), part.weights)[0]) for each in (high - low).T]
+        return {"width": width, "covered": np.average(covered, axis=0, weights=part.weights).tolist()}
 
 
 def _importances(model: Model, part: Part, predict: Predict) -> dict[str, Any]:

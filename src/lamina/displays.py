@@ -212,7 +212,7 @@ class PermutationImportanceDisplay:
         self.ax_.set_yticks(places, [name for name, _, _ in shown])
         self.ax_.invert_yaxis()
         self.ax_.axvline(0, color="0.5", linewidth=0.8)
-        self.ax_.set_xlabel(f"{self.importance.metric} worse by, where the column is shuffled")
+        self.ax_.set_xlabel(f"{self.importance.metric.replace('_', ' ')} worse by, where the column is shuffled")
         n_hidden = len(self.importance.columns) - len(shown)
         if n_hidden > 0:
             self.ax_.set_title(

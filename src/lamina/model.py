@@ -21,6 +21,7 @@ from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
+from lamina.model_forms import UNFIT, check_form, check_meaning, check_size, in_one_line, missing_row
 from lamina.model_report import Report
 from lamina.model_upgrades import upgraded
 from lamina.network.members import Members, Network
@@ -256,9 +257,18 @@ class Model:
         """
         document, tensors = read_folder(folder)
         try:
-            return cls._of(upgraded(document), tensors)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            raise ModelFileError(f"{str(folder)!r} is not a model of this format: {error}.") from None
+            model = cls._of(check_form(upgraded(document)), tensors)
+            model._try()
+        except UNFIT as error:
+            raise ModelFileError(f"{str(folder)!r} is not a model of this format: {in_one_line(error)}.") from None
+        return model
+
+    def _try(self) -> None:
+        """Predict a row of missing values: what does not fit together fails where the model is loaded."""
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            self.predict(missing_row(self.schema))
+            if self.scores is not None:
+                self.predict_interval(missing_row(self.schema), 0.01)
 
     def _state(self) -> tuple[Document, Tensors]:
         document = {
@@ -277,6 +287,8 @@ class Model:
         schema = Schema.from_json(document["schema"])
         encoder = Encoder.from_json(document["encoder"])
         config = Config.of(**document["config"])
+        check_meaning(schema, encoder)
+        check_size(encoder, config, schema.target.n_outputs, sum(array.size for array in tensors.values()))
         network = build_network(encoder, schema.target.n_outputs, config, torch.Generator())
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         network.eval()

@@ -261,7 +261,7 @@ def _read_document(path: Path, kind: "_Kind") -> Document:
     except (KeyError, TypeError):
         raise ModelFileError(f"{str(file)!r} does not name its weights. Train or copy the model again.") from None
     if not kind.weights.fullmatch(name) or name != kind.weights_name(digest):
-        raise ModelFileError(f"{str(file)!r} names {name!r} as its weights, which is no weights file.")
+        raise ModelFileError(f"{str(file)!r} names {name[:80]!r} as its weights, which is no weights file.")
     return content
 
 

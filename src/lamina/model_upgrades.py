@@ -16,7 +16,7 @@ def upgraded(document: Document) -> Document:
     """
     version = document.get("format_version")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise ModelFileError(f"the model has the format version {version!r}, which there never was.")
+        raise ModelFileError(f"the model has the format version {repr(version)[:80]}, which there never was.")
     for step in _STEPS[version - 1 :]:
         document = step(document)
     return document

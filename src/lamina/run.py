@@ -133,6 +133,8 @@ class Run:
             diagnosis: look at the network and its training for what is wrong there.
         """
         self.state.restore_best()
+        if self.state.flat is not None:
+            self.state.flat.detach()
         model = self.current()
         held = {name: part for name, part in self.parts.items() if name != "train"}
         scored_on = "test" if "test" in held else "validation" if "validation" in held else ""
@@ -211,7 +213,10 @@ class Run:
             temperature = of_held
             if rows.held is not None:
                 alone = best_temperature(lambda t: _loss_alone(each / t, exact, loss))[0]
-                temperature = temperature_of_all(alone, of_held, int(rows.held[0].sum()), each.shape[1])
+                # Of six members two hold out some rows and one the others; the temperature goes with 1 / n.
+                weights = None if exact.weights is None else exact.weights.cpu().numpy()
+                share = np.average(1 / rows.held.double().sum(1).cpu().numpy(), weights=weights)
+                temperature = temperature_of_all(alone, of_held, float(1 / share), each.shape[1])
             report = {
                 "temperature": temperature,
                 "loss_before": loss_at(1.0, plain),
@@ -275,8 +280,9 @@ class Run:
                     part.y,
                 ]:
                     digest.update(np.ascontiguousarray(array).data)
-                if part.weights is not None:
-                    digest.update(np.ascontiguousarray(part.weights).data)
+                for held in (part.weights, part.folds):
+                    if held is not None:
+                        digest.update(np.ascontiguousarray(held).data)
         return digest.hexdigest()
 
     def checkpoint(self) -> Checkpoint:
@@ -354,11 +360,16 @@ class Run:
 
 
 def _loss_alone(each: Tensor, rows: Rows, loss: Loss) -> float:
-    """Return the mean loss of single members, (n, members, k), on the rows that they have not seen."""
+    """Return the mean loss of single members, (n, members, k), on the rows that they have not seen.
+
+    Every row counts as much as any other, by however many members it was not seen.
+    """
     members = each.shape[1]
     values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(members, dim=0)).view(-1, members)
     assert rows.held is not None
-    weights = rows.held if rows.weights is None else rows.held * rows.weights[:, None]
+    weights = rows.held / rows.held.sum(1, keepdim=True)
+    if rows.weights is not None:
+        weights = weights * rows.weights[:, None]
     return float((values * weights).sum() / weights.sum())
 
 

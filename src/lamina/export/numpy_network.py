@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.export.numpy_functions import ACTIVATE, MEAN
-from lamina.export.plan import Block, Embedding, Inputs, Plan, Waves
+from lamina.export.plan import Block, Embedding, Inputs, Pieces, Plan, Waves
 
 Array = NDArray[Any]
 _SLICE_ROWS = 8192
@@ -31,7 +31,7 @@ def outputs_of(plan: Plan, arrays: Mapping[str, Array], n_rows: int) -> Array:
 def _outputs(plan: Plan, arrays: Mapping[str, Array]) -> Array:
     hidden = [_encoded(each, arrays) for each in plan.inputs]
     for block in plan.blocks:
-        hidden = [_block(block, hidden, plan)]
+        hidden = [activated(block, _affine(hidden, block.weights, block.bias), plan)]
     outputs = _affine(hidden, plan.output, plan.output_bias)
     if plan.members == 1:
         return outputs
@@ -42,7 +42,7 @@ def _encoded(inputs: Inputs, arrays: Mapping[str, Array]) -> Array:
     """Return the first layer's input (n, width); see ``lamina.network.embeddings.InputLayer``."""
     parts = []
     if "numbers" in arrays:
-        parts.append(_numbers(inputs, arrays["numbers"]))
+        parts.append(numbers_of(inputs.numbers, arrays["numbers"]))
     if inputs.flags:
         parts.append(arrays["flags"])
     if len(inputs.hot_code):
@@ -53,17 +53,17 @@ def _encoded(inputs: Inputs, arrays: Mapping[str, Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _numbers(inputs: Inputs, x: Array) -> Array:
-    if inputs.numbers is None:
+def numbers_of(numbers: Pieces | Embedding | Waves | None, x: Array) -> Array:
+    """Return the encoding (n, p) of standardised numbers ``x`` (n, d)."""
+    if numbers is None:
         return x
-    if isinstance(inputs.numbers, Waves):
-        return _waves(inputs.numbers, x)
-    if isinstance(inputs.numbers, Embedding):
-        return _embedding(inputs.numbers, x)
-    pieces = inputs.numbers
-    spread = x[:, pieces.column]
-    spread -= pieces.left
-    spread *= pieces.scale
+    if isinstance(numbers, Waves):
+        return _waves(numbers, x)
+    if isinstance(numbers, Embedding):
+        return _embedding(numbers, x)
+    spread = x[:, numbers.column]
+    spread -= numbers.left
+    spread *= numbers.scale
     np.maximum(spread, 0, out=spread)
     np.minimum(spread, 1, out=spread)
     return spread
@@ -99,8 +99,8 @@ def _affine(inputs: list[Array], weights: tuple[Array, ...], bias: Array) -> Arr
     return np.asarray(result + bias)
 
 
-def _block(block: Block, inputs: list[Array], plan: Plan) -> Array:
-    hidden = _affine(inputs, block.weights, block.bias)
+def activated(block: Block, hidden: Array, plan: Plan) -> Array:
+    """Return what stands behind a hidden layer's affine map, whose result is ``hidden`` (n, all units)."""
     if block.normalized:
         each = hidden.reshape(len(hidden), plan.members, -1)
         mean, variance = each.mean(axis=2, keepdims=True), each.var(axis=2, keepdims=True)

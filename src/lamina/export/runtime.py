@@ -23,6 +23,7 @@ from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError,
 from lamina.export.direct import Direct, direct_of
 from lamina.export.numpy_functions import OUTPUT_MAP
 from lamina.export.numpy_network import outputs_of
+from lamina.export.one_row import OneRow, one_row_of
 from lamina.export.plan import Plan, plan_of
 from lamina.export.rows import RowEncoder, table_of
 from lamina.export.weights_file import read_weights
@@ -83,7 +84,12 @@ class Runtime:
     def predict_outputs(self, rows: Any) -> Array:
         """Return probabilities (n, k), or values (n, k) in the target's unit; errors as in ``predict``."""
         arrays, n_rows = self._encoded(rows)
-        prediction = OUTPUT_MAP[self.plan.output_map](outputs_of(self.plan, arrays, n_rows))
+        output_map, one_row = OUTPUT_MAP[self.plan.output_map], self._one_row
+        if n_rows == 1 and one_row is not None:
+            # What stands for several members is, whatever the loss, the average of what each predicts.
+            prediction = np.add.reduce(output_map(one_row(arrays)), axis=1) / self.plan.members
+        else:
+            prediction = output_map(outputs_of(self.plan, arrays, n_rows))
         return prediction if self.scaler is None else self.scaler.inverse(prediction)
 
     def logits(self, vector: Any) -> Array:
@@ -152,6 +158,10 @@ class Runtime:
     @cached_property
     def _row_encoder(self) -> RowEncoder:
         return RowEncoder(self.schema, self.encoder)
+
+    @cached_property
+    def _one_row(self) -> OneRow | None:
+        return one_row_of(self.plan) if self.plan.members > 1 else None  # a single network is as quick without
 
     @cached_property
     def _direct(self) -> Direct | None:

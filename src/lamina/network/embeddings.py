@@ -223,6 +223,7 @@ class InputLayer(nn.Module):
 
     Attributes:
         width: of the output.
+        n_pixels: pixels, which are the last columns.
         kind: ``input``, or ``gradients`` where images enter as such.
 
     Args:
@@ -269,6 +270,7 @@ class InputLayer(nn.Module):
             self.width += self.categories.width
         self.width += sum(len(block.scales) for block in encoder.blocks)
         pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(code.width)]
+        self.n_pixels = len(pixels)
         if pixels:
             mean, scale = torch.tensor(pixels, dtype=torch.float64).unbind(1)
             self.register_buffer("pixel_scale", (1 / scale).to(dtype), persistent=False)

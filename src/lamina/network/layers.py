@@ -90,14 +90,26 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        # 16 random bits a unit, drawn 64 at a time, take less than half the time of bernoulli_; p is met to 1/65,536.
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-        bits.random_(-(2**63), None, generator=self.generator)
-        kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= round(self.p * 2**16) - 2**15
+        draw(bits, self.generator)
+        kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= self.threshold
         return torch.where(kept, x, 0.0) * (1 / (1 - self.p))
+
+    @property
+    def threshold(self) -> int:
+        """A unit is kept where 16 random bits, read as a number with a sign, are at least this."""
+        return round(self.p * 2**16) - 2**15
 
     def extra_repr(self) -> str:
         return f"{self.p}"
+
+
+def draw(bits: Tensor, generator: torch.Generator | None) -> None:
+    """Fill ``bits``, int64, with random ones.
+
+    16 bits a unit, drawn 64 at a time, take less than half the time of ``bernoulli_``; p is met to 1/65,536.
+    """
+    bits.random_(-(2**63), None, generator=generator)
 
 
 def set_dropout_generator(network: nn.Module, generator: torch.Generator) -> None:

@@ -10,6 +10,8 @@ from lamina.training.loop import EpochRecord
 _MOST_BARS = 20
 # Losses that differ by more than this factor are drawn on a logarithmic axis.
 _WIDE = 20.0
+# What a bin of fewer rows shows in a calibration curve is chance.
+_FEWEST = 10
 
 
 def learning_curves(history: Sequence[EpochRecord], best_epoch: int) -> str:
@@ -40,18 +42,27 @@ def calibration(record: Mapping[str, Any]) -> str:
     plot.guide(0, 0, 1, 1)
     legend = []
     if "before" in record:
-        plot.line(record["before"]["confidence"], record["before"]["accuracy"], "s1", dots=True)
+        plot.line(*_curve(record["before"], record["rows"]), "s1", dots=True)
         legend = [("s1", "before the temperature"), ("s0", "after")]
-    plot.line(record["after"]["confidence"], record["after"]["accuracy"], "s0", dots=True)
+    plot.line(*_curve(record["after"], record["rows"]), "s0", dots=True)
     error = f"calibration error {record['error_after']:.3f}"
     if "before" in record:
         error += f", before {record['error_before']:.3f}"
     caption = (
         f"Probability of the predicted class against the share of right predictions; on the dashed line they agree. "
+        f"Bins of fewer than {_FEWEST} rows are not drawn. "
         f"{error[0].upper()}{error[1:]}; a perfect model would have {record['error_of_perfect']:.3f} by chance on "
         f"these {record['rows']:,} rows."
     )
     return figure(plot.svg(), caption, legend)
+
+
+def _curve(record: Mapping[str, Sequence[float]], n_rows: int) -> tuple[list[float], list[float]]:
+    """Return the points of the bins that hold a fair number of the rows."""
+    total = sum(record["rows"])
+    each = zip(record["rows"], record["confidence"], record["accuracy"], strict=True)
+    shown = [(sure, right) for n, sure, right in each if n / total * n_rows > _FEWEST - 0.5]
+    return [sure for sure, _ in shown], [right for _, right in shown]
 
 
 def class_counts(names: Sequence[str], counts: Mapping[str, Sequence[float]], what: str) -> str:

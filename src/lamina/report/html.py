@@ -27,13 +27,16 @@ def paragraph(content: str, kind: str = "") -> str:
     return f"<p{_class(kind)}>{content}</p>\n"
 
 
-def table(rows: Sequence[Sequence[object]], header: Sequence[str] = (), numbers: Sequence[int] = ()) -> str:
+def table(
+    rows: Sequence[Sequence[object]], header: Sequence[str] = (), numbers: Sequence[int] = (), kind: str = ""
+) -> str:
     """Return a table in a box that scrolls by itself.
 
     Args:
         rows: cells: ``Raw``, or what is shown as text.
         header: names of the columns.
         numbers: positions of the columns that are aligned to the right.
+        kind: a class of the table.
     """
     head = "".join(f"<th{_class('number' if i in numbers else '')}>{text(name)}</th>" for i, name in enumerate(header))
     body = []
@@ -44,7 +47,7 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str] = (), numbers:
         )
         body.append(f"<tr>{''.join(cells)}</tr>\n")
     thead = f"<thead><tr>{head}</tr></thead>\n" if header else ""
-    return f'<div class="box"><table>\n{thead}<tbody>\n{"".join(body)}</tbody></table></div>\n'
+    return f'<div class="box"><table{_class(kind)}>\n{thead}<tbody>\n{"".join(body)}</tbody></table></div>\n'
 
 
 def figure(svg: str, caption: str, legend: Sequence[tuple[str, str]] = ()) -> str:

@@ -11,11 +11,11 @@ from lamina.report.verdict import title_of, verdict_box
 # Text has a contrast of at least 4.5 : 1 with its ground, drawn series of at least 3 : 1; a test computes both.
 LIGHT = {
     "ground": "#ffffff", "ink": "#1b1f24", "soft": "#59636e", "rule": "#d5dae0", "panel": "#f5f7f9",
-    "link": "#0a5cb8", "good": "#1a6e3c", "doubtful": "#8a5a00", "s0": "#2f7fd1", "s1": "#c0531a",
+    "link": "#0a5cb8", "more": "#9aa4b0", "good": "#1a6e3c", "doubtful": "#8a5a00", "s0": "#2f7fd1", "s1": "#c0531a",
 }  # fmt: skip
 DARK = {
     "ground": "#14181d", "ink": "#e6e8eb", "soft": "#a3abb5", "rule": "#3a4149", "panel": "#20252b",
-    "link": "#7db8ff", "good": "#6fd398", "doubtful": "#e5c35a", "s0": "#5aa0ea", "s1": "#f08a50",
+    "link": "#7db8ff", "more": "#4a545f", "good": "#6fd398", "doubtful": "#e5c35a", "s0": "#5aa0ea", "s1": "#f08a50",
 }  # fmt: skip
 
 _CSS = """
@@ -34,7 +34,11 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 .verdict.doubtful { border-left-color: var(--doubtful); }
 .verdict.good p:nth-child(2) strong { color: var(--good); }
 .verdict.doubtful p:nth-child(2) strong { color: var(--doubtful); }
-.box { overflow-x: auto; border: 1px solid var(--rule); border-radius: .4rem; margin: .8rem 0; }
+.box { overflow-x: auto; border: 1px solid var(--rule); border-radius: .4rem; margin: .8rem 0;
+  background: linear-gradient(90deg, var(--ground) 40%, transparent) 0 0 / 2.5rem 100% no-repeat local,
+    linear-gradient(-90deg, var(--ground) 40%, transparent) 100% 0 / 2.5rem 100% no-repeat local,
+    linear-gradient(90deg, var(--more), transparent) 0 0 / .9rem 100% no-repeat scroll,
+    linear-gradient(-90deg, var(--more), transparent) 100% 0 / .9rem 100% no-repeat scroll; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule);
   overflow-wrap: normal; }
@@ -42,8 +46,12 @@ tr:last-child > td { border-bottom: 0; } th { background: var(--panel); font-wei
 td.number, th.number { text-align: right; white-space: nowrap; }
 td:first-child { min-width: 7.5rem; }
 .value { overflow-wrap: anywhere; }
+.confusion th { white-space: normal; vertical-align: bottom; } .confusion td:first-child { min-width: 0; }
+.confusion th, .confusion td { padding: .35rem .4rem; }
+.confusion th:first-child, .confusion td:first-child { position: sticky; left: 0; background: var(--panel); }
 .cell { display: block; margin: -.35rem -.6rem; padding: .35rem .6rem;
   background: rgb(47 127 209 / calc(var(--share) * .42)); }
+.confusion .cell { margin: -.35rem -.4rem; padding: .35rem .4rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 1.5rem; }
 figure { margin: .8rem 0; max-width: 26rem; } svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: var(--ink); }
@@ -57,11 +65,16 @@ svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
 .key ~ .key { margin-left: .8em; }
 .legend { color: var(--ink); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--link); }
-pre { overflow-x: auto; background: var(--panel); border: 1px solid var(--rule); border-radius: .4rem; padding: .8rem; }
+pre { white-space: pre-wrap;
+  background: var(--panel); border: 1px solid var(--rule); border-radius: .4rem; padding: .8rem; }
 pre, code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre { font-size: .82rem; line-height: 1.45; } code { font-size: .92em; }
 ul { padding-left: 1.3rem; } footer { margin-top: 3rem; }
-@media (max-width: 36rem) { body { padding: .5rem .8rem 3rem; } h1 { font-size: 1.35rem; } }
+@media (min-width: 36rem) { .confusion td:first-child { white-space: nowrap; } }
+@media (max-width: 36rem) { body { padding: .5rem .8rem 3rem; } h1 { font-size: 1.35rem; }
+  th, td { padding: .35rem .45rem; } table { font-size: .85rem; } td:first-child { min-width: 5rem; }
+  .cell { margin: -.35rem -.45rem; padding: .35rem .45rem; } th { white-space: normal; }
+  td.number .small { display: inline-block; max-width: 5rem; white-space: normal; line-height: 1.3; } }
 @media print { .box, pre { overflow: visible; } }
 """
 

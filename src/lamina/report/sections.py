@@ -14,6 +14,13 @@ from lamina.report.verdict import with_interval
 _MOST_COLUMNS, _FEW_COLUMNS = 200, 12
 _MOST_LABELS = 50
 _MOST_NOTES = 30
+_ENCODINGS = {
+    "mixed": "by piecewise embeddings in half of the networks and by sines and cosines in the other half",
+    "standard": "by their mean and standard deviation",
+    "piecewise_linear": "piecewise linearly",
+    "piecewise_embedding": "by piecewise embeddings",
+    "periodic": "by sines and cosines",
+}
 
 
 def data_section(about: Subject) -> str:
@@ -21,13 +28,20 @@ def data_section(about: Subject) -> str:
     report, schema = about.report, about.schema
     rows = ", ".join(f"{n:,} {escape(name)}" for name, n in report.rows.items())
     parts = [paragraph(f"Rows: {rows}. {_folds(report.rows)}".strip())] if report.rows else []
+    if about.config.weight is not None:
+        parts.append(
+            paragraph(f"Below, rows count by their weights, column {text(repr(about.config.weight))}.", "soft")
+        )
     parts.append(figures(_target_figures(about)))
     missing = report.origin.get("missing", {})
-    body = [
+    body: list[tuple[object, ...]] = [
         (column.name, column.kind, column.role, f"{missing.get(column.name, 0):,}", column.reason)
         for column in schema.columns[:_MOST_COLUMNS]
     ]
-    columns = table(body, ("column", "kind", "role", "missing", ""), numbers=(3,))
+    header = ["column", "kind", "role", "missing", ""]
+    if not any(row[-1] for row in body):
+        body, header = [row[:-1] for row in body], header[:-1]
+    columns = table(body, header, numbers=(3,))
     n = len(schema.columns)
     if n > _MOST_COLUMNS:
         columns += paragraph(f"And {n - _MOST_COLUMNS:,} more columns.", "soft")
@@ -122,7 +136,7 @@ def network_section(about: Subject) -> str:
         f"{about.n_parameters:,} parameters",
     ]
     if any(column.kind == "number" for column in about.schema.features):
-        facts.append(f"numbers encoded as {config.numeric}")
+        facts.append("numbers encoded " + _ENCODINGS.get(config.numeric, f"as {config.numeric}"))
     sentence = ", ".join(facts)
     body = [(row.name, row.kind, f"{row.output[0]:,}", f"{row.n_parameters:,}") for row in about.layers]
     layers = table(body, ("layer", "part", "output", "parameters"), numbers=(2, 3))
@@ -180,12 +194,12 @@ def _confusion(about: Subject, record: Mapping[str, Any]) -> str:
         total = sum(counts)
         cells = [_shaded(n, n / total if total else 0.0) for n in counts]
         recall = counts[classes.index(name)] / total if total else None
-        rows.append((name, *cells, "" if recall is None else f"{recall:.1%}"))
-    header = ("class", *(f"→ {name}" for name in classes), "right")
+        rows.append((name, "" if recall is None else f"{recall:.1%}", *cells))
+    header = ("class", "right", *(f"→\N{NO-BREAK SPACE}{name}" for name in classes))
     lead = paragraph(
         "A row for each class, a column for what was predicted; the stronger the colour, the larger the share."
     )
-    return lead + table(rows, header, numbers=range(1, len(classes) + 2))
+    return lead + table(rows, header, range(1, len(classes) + 2), "confusion")
 
 
 def _shaded(count: float, share: float) -> Raw:

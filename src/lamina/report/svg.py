@@ -173,7 +173,8 @@ def ranking(
             ends = f"M{x(value - deviation):.1f} {y + 21.5}H{x(value + deviation):.1f}"
             parts.append(f'<path class="whisker" d="{ends}"/>')
         parts.append(f'<text x="{WIDTH - 2}" y="{y + 25}" text-anchor="end">{short(value)}</text>')
-    parts.append(f'<path class="axis" d="M{x(0):.1f} {top}V{height - 26}"/>')
+        # Beside the bar alone: a line from top to bottom would run through the names.
+        parts.append(f'<path class="axis" d="M{x(0):.1f} {y + 15}v13"/>')
     parts.append(f'<text x="4" y="{height - 8}">{_fits(label)}</text>')
     return _element(WIDTH, height, name, "".join(parts))
 
@@ -186,7 +187,7 @@ def short(value: float) -> str:
     for unit, sign in ((1e6, "M"), (1e3, "k")):
         if size >= unit * (1 if sign == "M" else 10):
             return f"{value / unit:.3g}{sign}"
-    return f"{value:.0f}" if size >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
 
 
 def _fits(text: str, letters: int = 52) -> str:

@@ -44,7 +44,7 @@ def with_interval(value: float, interval: Mapping[str, float] | None) -> Raw:
     """Return a score, with its bounds under it where there are any."""
     if interval is None:
         return Raw(_figures(value))
-    bounds = f"{_figures(interval['low'])} to {_figures(interval['high'])}"
+    bounds = f"{_figures(interval['low'])}&nbsp;to {_figures(interval['high'])}"
     return Raw(f'{_figures(value)}<br><span class="soft small">{bounds}</span>')
 
 
@@ -91,7 +91,7 @@ def _finding_lines(about: Subject) -> list[str]:
 
 
 def _figures(value: float) -> str:
-    if value == 0:
+    if abs(value) < 1e-12:
         return "0"
     size = abs(value)
     return f"{value:.4f}" if 5e-5 <= size < 10 else f"{value:,.2f}" if 10 <= size < 1e5 else short(value)

@@ -65,9 +65,9 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checkpoint.tensors.items()}
     device = next(state.network.parameters()).device
     state.network.load_state_dict(_nested(numbers["network"], tensors))
-    for name in ("averaged", "best_weights"):
-        found = _nested(numbers[name], tensors)
-        setattr(state, name, None if found is None else {key: tensor.to(device) for key, tensor in found.items()})
+    averaged, best = (_nested(numbers[name], tensors) for name in ("averaged", "best_weights"))
+    state.averaged = None if averaged is None else averaged.to(device)
+    state.best_weights = None if best is None else {key: tensor.to(device) for key, tensor in best.items()}
     optimizer_state = {int(key): value for key, value in _nested(numbers["optimizer"], tensors).items()}
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})

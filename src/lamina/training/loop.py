@@ -13,6 +13,7 @@ from lamina.losses import Loss
 from lamina.network.layers import set_dropout_generator
 from lamina.network.members import Network
 from lamina.training.averaging import average_in, exchange
+from lamina.training.flat import FlatWeights
 from lamina.training.optimizers import OPTIMIZERS, parameter_groups
 from lamina.training.rows import Rows, mean_loss, predict_each
 from lamina.training.schedules import SCHEDULES
@@ -62,7 +63,8 @@ class TrainState:
         optimizer: with its moments.
         generator: order of the rows and dropout.
         epoch, n_steps, n_rows: epochs, steps and rows (each as often as it was seen) done.
-        averaged: running mean of the weights; ``None`` where there is none, or before the first step.
+        flat: the network's weights in one piece, as the optimizer takes them; ``None`` with one that takes all rows.
+        averaged: running mean of the flat weights; ``None`` where there is none, or before the first step.
         best_weights: of the epoch that is kept, or ``None`` before the first one.
         best_epoch, best_loss: that epoch, and its validation loss (training loss where there is no validation).
         watched: lowest value so far of what is watched: a loss, or a score with its sign changed.
@@ -77,11 +79,12 @@ class TrainState:
     network: Network
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
+    flat: FlatWeights | None = None
     epoch: int = 0
     n_steps: int = 0
     n_rows: int = 0
     n_evaluations: int = 0
-    averaged: dict[str, Tensor] | None = None
+    averaged: Tensor | None = None
     best_weights: dict[str, Tensor] | None = None
     best_epoch: int = 0
     best_loss: float = math.inf
@@ -113,12 +116,14 @@ class TrainState:
         """Return the state before the first step; see ``lamina.training.optimizers.Optimizer`` for the numbers."""
         set_dropout_generator(network, generator)
         record = OPTIMIZERS[optimizer]
-        groups = parameter_groups(network, weight_decay if record.decoupled else weight_decay / batch_size)
+        decay = weight_decay if record.decoupled else weight_decay / batch_size
+        flat = None if record.full_batch else FlatWeights(network)
+        groups = parameter_groups(network, decay) if flat is None else flat.groups(decay)
         made = record.make(
             groups, learning_rate, momentum=momentum, nesterov=nesterov,
             betas=(beta_1, record.beta_2 if beta_2 is None else beta_2), epsilon=epsilon, tol=tol,
         )  # fmt: skip
-        return cls(network, made, generator)
+        return cls(network, made, generator, flat)
 
     def restore_best(self) -> None:
         """Put the best weights back into the network."""
@@ -181,7 +186,9 @@ def train(
         TrainingError: the loss was not finite before one epoch was complete. Later than that, training ends with
             ``state.diverged`` set and the best weights kept.
     """
-    full_batch = OPTIMIZERS[optimizer].full_batch
+    full_batch, flat = OPTIMIZERS[optimizer].full_batch, state.flat
+    if flat is not None:
+        flat.attach()
     step = (
         make_full_batch_step(state.network, loss, state.optimizer, weight_decay)
         if full_batch
@@ -208,10 +215,10 @@ def train(
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             batch = rows if full_batch else rows.at(index)
-            before = _matrices(state.network, copied=True) if i == n_batches - 1 else None
+            before = flat.matrices.clone() if flat is not None and i == n_batches - 1 else None
             value = float(step(batch.inputs, batch.target, batch.weights))
-            if averaging:
-                state.averaged = average_in(state.averaged, state.network, averaging, state.n_steps)
+            if averaging and flat is not None:
+                state.averaged = average_in(state.averaged, flat.weights, averaging, state.n_steps)
             if not math.isfinite(value):
                 _stop_at_divergence(state, rows, learning_rate)
                 return
@@ -222,9 +229,10 @@ def train(
                 state.stopped = f"the time limit of {time_limit:g} s was reached"
                 break
         state.n_rows += n_seen
-        update_ratio = None if before is None else _update_ratio(before, _matrices(state.network))
+        update_ratio = None if flat is None or before is None else _update_ratio(before, flat.matrices)
         # The losses above are those before each update: the last one may have ruined the weights.
-        exchange(state.network, state.averaged)
+        if flat is not None:
+            exchange(flat.weights, state.averaged)
         held = Rows(batch.inputs, batch.target) if validation is None else validation
         each = predict_each(state.network, held.inputs, len(held))
         if measure is None or validation is None:
@@ -253,7 +261,8 @@ def train(
             by_validation = keep_best and validation is not None
             watched = "training loss" if not by_validation else "validation score" if watch_score else "validation loss"
             _stop_or_lower(state, course.on_plateau, rate, f"no better {watched} in {patience} epochs")
-        exchange(state.network, state.averaged)
+        if flat is not None:
+            exchange(flat.weights, state.averaged)
         yield record  # with the state as the next epoch needs it: a caller may store it here and go on later
 
 
@@ -263,16 +272,9 @@ def _order(n_rows: int, shuffle: bool, generator: torch.Generator) -> Tensor:
     return torch.arange(n_rows, device=generator.device)
 
 
-def _matrices(network: Network, copied: bool = False) -> list[Tensor]:
-    """Return all weights of two axes and more: no biases, and nothing that is learned one number a unit."""
-    matrices = [parameter.detach() for parameter in network.parameters() if parameter.ndim > 1]
-    return [matrix.clone() for matrix in matrices] if copied else matrices
-
-
-def _update_ratio(before: list[Tensor], after: list[Tensor]) -> float | None:
+def _update_ratio(before: Tensor, after: Tensor) -> float | None:
     """Return ||after - before|| / ||before||; ``None`` where it is not finite, as where all weights were 0."""
-    moved = torch.stack([(new - old).norm() for new, old in zip(after, before, strict=True)]).norm()
-    ratio = float(moved / torch.stack([old.norm() for old in before]).norm())
+    ratio = float((after - before).norm() / before.norm())
     return ratio if math.isfinite(ratio) else None
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lamina.losses import Loss, weighted_mean
 from lamina.training.optimizers import split_parameters
+from lamina.training.passes import Passes, passes_of
 from lamina.training.rows import Rows
 
 Step = Callable[[Mapping[str, Tensor], Tensor, Tensor | None], Tensor]
@@ -14,21 +15,39 @@ Step = Callable[[Mapping[str, Tensor], Tensor, Tensor | None], Tensor]
 _SLICE_ROWS = 65536
 
 
-def make_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Step:
+def make_step(
+    network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, clip_norm: float | None, autograd: bool = False
+) -> Step:
     """Return ``step(inputs, target, weights) -> loss`` over one minibatch, the loss being that before the update.
+
+    The passes are in closed form where ``lamina.training.passes`` knows every layer, else by autograd.
 
     Args:
         network: maps inputs to outputs (n, k), or (n, members, k).
         loss: compared with the target, and averaged with ``weights`` (n,), (n, members) or ``None``.
         optimizer: of the network's parameters.
         clip_norm: the gradient of all parameters together is shortened to this Euclidean norm; ``None``: never.
+        autograd: by autograd in any case.
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    of_size: dict[int, Passes | None] = {}
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
 
     def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        value = _mean_loss(network(inputs), target, weights, loss)
-        torch.autograd.backward(value)
+        n = len(target)
+        if n not in of_size:
+            of_size[n] = None if autograd or "sparse" in inputs else passes_of(network, n)
+        passes = of_size[n]
+        if passes is None:
+            optimizer.zero_grad(set_to_none=False)
+            value = _mean_loss(network(inputs), target, weights, loss)
+            torch.autograd.backward(value)
+        else:
+            with torch.no_grad():
+                value, gradient = _loss_and_gradient(passes.forward(dict(inputs)), target, weights, loss)
+                passes.backward(gradient)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
@@ -78,3 +97,14 @@ def _mean_loss(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Lo
             weights = weights[:, None].expand(-1, members) if weights.ndim == 1 else weights
             weights = weights.flatten()
     return weighted_mean(loss.per_row(outputs, target), weights)
+
+
+def _loss_and_gradient(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of every member's outputs (m, n, k) on the same targets, and its gradient by them."""
+    m, n, _ = outputs.shape
+    flat, targets = outputs.flatten(0, 1), target.repeat(m, *[1] * (target.ndim - 1))
+    values, gradient = loss.per_row(flat, targets), loss.gradient(flat, targets)
+    if weights is None:
+        return values.mean(), gradient.div_(m * n).view(outputs.shape)
+    of_rows = weights.expand(m, -1) if weights.ndim == 1 else weights.t()
+    return (values.view(m, n) * of_rows).mean(), gradient.view(outputs.shape).mul_(of_rows[:, :, None] / (m * n))

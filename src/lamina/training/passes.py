@@ -1,0 +1,289 @@
+"""Forward and backward pass in closed form, into memory that is allocated once.
+
+Autograd allocates every intermediate result anew, and fresh memory costs more than the arithmetic of a small layer.
+Here each layer is a stage that writes where it wrote the step before. The list of layers is closed: affine maps,
+activations, dropout, batch normalization, and the input layers; a network with any other is left to autograd.
+
+Shapes: what flows between stages is (m, n, units), of m members and n rows.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lamina.network.embeddings import Inputs
+from lamina.network.layers import Activate, Affine, Dropout, draw
+from lamina.network.members import FirstAffine, MemberAffine, Members
+from lamina.network.mlp import MLP
+from lamina.training.input_stages import InputStage, input_layers, with_gradients
+
+
+class Stage(Protocol):
+    """One layer for a fixed number of rows.
+
+    ``forward`` may change its input, ``backward`` its gradient, in place; ``backward`` sets the ``grad`` of the layer's
+    parameters and returns the gradient by the stage's input.
+    """
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    def backward(self, gradient: Tensor) -> Tensor: ...
+
+
+class AffineStage:
+    """X W + b for members that stand apart: ``weight`` (m, fan_in, fan_out), ``bias`` (m, 1, fan_out)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
+        m, fan_in, fan_out = weight.shape
+        self.weight, self.bias, self.by_weight, self.by_bias = weight, bias, by_weight, by_bias
+        self.out, self.by_input = weight.new_empty(m, n, fan_out), weight.new_empty(m, n, fan_in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.input = x
+        return _product(x, self.weight, self.out).add_(self.bias)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        self.backward_to_weights(gradient)
+        return _product(gradient, self.weight.transpose(1, 2), self.by_input)
+
+    def backward_to_weights(self, gradient: Tensor) -> None:
+        torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
+        _product(self.input.transpose(1, 2), gradient, self.by_weight)
+
+
+class ActivationStage:
+    """σ in place where its derivative follows from its value, else beside its input."""
+
+    def __init__(self, module: Activate) -> None:
+        self.record, self.parameter = module.record, module.parameter
+
+    def forward(self, x: Tensor) -> Tensor:
+        in_place = self.record.in_place
+        if in_place is not None:
+            self.output = in_place.function(x)
+            return self.output
+        self.input = x
+        if self.parameter is None:
+            return self.record.function(x)
+        m, n, units = x.shape
+        y: Tensor = self.record.function(_by_row(x), self.parameter.detach())
+        return y.view(n, m, units).transpose(0, 1).contiguous()
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        in_place = self.record.in_place
+        if in_place is not None:
+            return in_place.backward(gradient, self.output)
+        if self.parameter is None:
+            return gradient.mul_(self.record.derivative(self.input))
+        assert self.record.parameter is not None
+        assert self.parameter.grad is not None
+        m, n, units = gradient.shape
+        x, by_output, value = _by_row(self.input), _by_row(gradient), self.parameter.detach()
+        by_value = by_output * self.record.parameter.derivative(x, value)
+        self.parameter.grad.copy_(by_value.sum() if len(value) == 1 else by_value.sum(0))
+        by_input = by_output * self.record.derivative(x, value)
+        return by_input.view(n, m, units).transpose(0, 1).contiguous()
+
+
+class DropoutStage:
+    """Units set to 0 at random; the draws are those of ``lamina.network.layers.Dropout`` for the same minibatch."""
+
+    def __init__(self, module: Dropout, like: Tensor, by_row: bool = True) -> None:
+        """``by_row``: whether the members of a row are neighbours where the draws are counted."""
+        m, n, units = like.shape
+        self.module = module
+        self.bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64)
+        of_units = self.bits.view(torch.int16)[: like.numel()]
+        self.of_units = of_units.view(n, m, units).transpose(0, 1) if by_row else of_units.view(m, n, units)
+        self.factor, self.out = torch.empty_like(like), torch.empty_like(like)
+
+    def forward(self, x: Tensor) -> Tensor:
+        draw(self.bits, self.module.generator)
+        torch.ge(self.of_units, self.module.threshold, out=self.factor)
+        return torch.mul(x, self.factor.mul_(1 / (1 - self.module.p)), out=self.out)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        return gradient.mul_(self.factor)
+
+
+class BatchNormStage:
+    """γ (x - mean) / sqrt(variance + ε) + β over the rows of the minibatch; Ioffe and Szegedy 2015, section 3."""
+
+    def __init__(self, module: nn.BatchNorm1d, like: Tensor) -> None:
+        m, _, units = like.shape
+        self.module, self.of_members = module, (m, 1, units)
+        self.out, self.product = torch.empty_like(like), torch.empty_like(like)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[1]
+        mean = x.mean(1, keepdim=True)
+        x.sub_(mean)
+        variance = torch.mul(x, x, out=self.product).mean(1, keepdim=True)
+        self.inverse = (variance + self.module.eps).rsqrt_()
+        self.normalized = x.mul_(self.inverse)
+        self._count(mean, variance * (n / (n - 1)))
+        weight, bias = (each.detach().view(self.of_members) for each in (self.module.weight, self.module.bias))
+        return torch.addcmul(bias, x, weight, out=self.out)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        n = gradient.shape[1]
+        weight, bias = self.module.weight, self.module.bias
+        by_weight = torch.mul(gradient, self.normalized, out=self.product).sum(1, keepdim=True)
+        by_bias = gradient.sum(1, keepdim=True)
+        for parameter, by_parameter in ((weight, by_weight), (bias, by_bias)):
+            assert parameter.grad is not None
+            parameter.grad.copy_(by_parameter.view(-1))
+        gradient.sub_(by_bias / n).addcmul_(self.normalized, by_weight / -n)
+        return gradient.mul_(self.inverse * weight.detach().view(self.of_members))
+
+    def _count(self, mean: Tensor, variance: Tensor) -> None:
+        module = self.module
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        assert module.num_batches_tracked is not None
+        assert module.momentum is not None
+        module.running_mean.lerp_(mean.view(-1), module.momentum)
+        module.running_var.lerp_(variance.view(-1), module.momentum)
+        module.num_batches_tracked += 1
+
+
+class FirstStage:
+    """The affine maps behind the input layers: of each encoding (c, n, width), or (1, n, width) that c members share.
+
+    Args:
+        parts: of each encoding, or of each member: the members, and the map.
+    """
+
+    def __init__(self, parts: list[tuple[slice, AffineStage]]) -> None:
+        self.parts = parts
+        m, stage = parts[-1][0].stop, parts[0][1]
+        self.out = stage.out.new_empty(m, *stage.out.shape[1:])
+        for members, each in parts:
+            each.out = self.out[members]
+
+    def forward(self, encoded: list[Tensor]) -> Tensor:
+        for x, (_, stage) in zip(encoded, self.parts, strict=True):
+            stage.forward(x.expand(len(stage.weight), -1, -1))
+        return self.out
+
+    def backward(self, gradient: Tensor, learns: list[bool]) -> list[Tensor]:
+        """Return the gradients by the inputs of those parts that learn, and nothing useful for the others."""
+        gradients = []
+        for (members, stage), each in zip(self.parts, learns, strict=True):
+            part = gradient[members]
+            if each:
+                gradients.append(stage.backward(part))
+            else:
+                stage.backward_to_weights(part)
+                gradients.append(part)
+        return gradients
+
+
+class Passes:
+    """Forward and backward through a network for minibatches of one size; ``passes_of`` makes it."""
+
+    def __init__(
+        self, inputs: list[InputStage], input_dropout: list[DropoutStage], first: FirstStage, stages: list[Stage]
+    ) -> None:
+        self.inputs, self.input_dropout, self.first, self.stages = inputs, input_dropout, first, stages
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return the outputs (m, n, n_outputs); the next call overwrites them."""
+        encoded = [stage.forward(inputs) for stage in self.inputs]
+        if self.input_dropout:
+            encoded = [stage.forward(x) for stage, x in zip(self.input_dropout, encoded, strict=True)]
+        x = self.first.forward(encoded)
+        for stage in self.stages:
+            x = stage.forward(x)
+        return x
+
+    def backward(self, gradient: Tensor) -> None:
+        """Set the ``grad`` of every parameter from the gradient by the outputs, which is overwritten."""
+        for stage in reversed(self.stages):
+            gradient = stage.backward(gradient)
+        by_encoded = self.first.backward(gradient, [each.learns for each in self.inputs])
+        for i, each in enumerate(self.inputs):
+            if each.learns:
+                each.backward(self.input_dropout[i].backward(by_encoded[i]) if self.input_dropout else by_encoded[i])
+
+
+_LAYERS = Affine, FirstAffine, MemberAffine, Activate, Dropout, nn.BatchNorm1d
+
+
+def passes_of(network: nn.Module, n: int) -> Passes | None:
+    """Return the passes of ``network`` for ``n`` rows, or ``None`` where autograd must take it.
+
+    Every parameter needs a ``grad`` to write to. Members that have input layers of their own need flat weights.
+    """
+    if not isinstance(network, MLP | Members) or next(network.parameters()).device.type != "cpu":
+        return None
+    modules: list[nn.Module] = [module for block in network.hidden for module in block.children()]
+    modules.append(network.output)
+    if not all(isinstance(module, _LAYERS) for module in modules):
+        return None
+    inputs: list[InputStage] = []
+    for _, layers in input_layers(network):
+        learned = [with_gradients(each) for each in zip(*(layer.parameters() for layer in layers), strict=True)]
+        if None in learned:
+            return None
+        inputs.append(InputStage(layers, n, [each for each in learned if each is not None]))
+    first = _first_stage(modules.pop(0), [members for members, _ in input_layers(network)], inputs, n)
+    if first is None:
+        return None
+    p, stages, out = network.input_dropout, list[Stage](), first.out
+    for module in modules:
+        stages.append(_stage(module, out))
+        out = getattr(stages[-1], "out", out)  # an activation's output is its input
+    dropout = [DropoutStage(p, stage.out, by_row=False) for stage in inputs] if p.p else []
+    return Passes(inputs, dropout, first, stages)
+
+
+def _first_stage(module: nn.Module, members: list[slice], inputs: list[InputStage], n: int) -> FirstStage | None:
+    """Return the stage of the maps behind ``inputs``, each of which the members of one slice read."""
+    affines: list[Any] = list(module.parts) if isinstance(module, FirstAffine) else [module]
+    parts = []
+    for each, stage in zip(members, inputs, strict=True):
+        mine, affines = affines[: len(stage.out)], affines[len(stage.out) :]
+        if len(mine) == 1:
+            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n)))
+            continue
+        weight, bias = with_gradients([part.weight for part in mine]), with_gradients([part.bias for part in mine])
+        if weight is None or bias is None:
+            return None
+        parts.append((each, AffineStage(weight[0], bias[0][:, None], weight[1], bias[1][:, None], n)))
+    return FirstStage(parts)
+
+
+def _stage(module: nn.Module, like: Tensor) -> Stage:
+    """Return the stage of ``module``, whose input is like ``like``."""
+    if isinstance(module, Activate):
+        return ActivationStage(module)
+    if isinstance(module, Dropout):
+        return DropoutStage(module, like)
+    if isinstance(module, nn.BatchNorm1d):
+        return BatchNormStage(module, like)
+    assert isinstance(module, Affine | MemberAffine)
+    return _affine_stage(module.weight, module.bias, len(like), like.shape[1])
+
+
+def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int) -> AffineStage:
+    """Return the map of m members: weight (m, fan_in, fan_out), or (fan_in, m * fan_out) where all read one input."""
+    assert weight.grad is not None
+    assert bias.grad is not None
+    values, by_values = weight.detach(), weight.grad
+    if weight.ndim == 2:
+        values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
+    return AffineStage(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    if len(out) == 1:  # a batch of one product runs on one thread
+        torch.mm(a[0], b[0], out=out[0])
+        return out
+    return torch.bmm(a, b, out=out)
+
+
+def _by_row(x: Tensor) -> Tensor:
+    """Return (m, n, units) as (n, m * units)."""
+    return x.transpose(0, 1).reshape(x.shape[1], -1)
