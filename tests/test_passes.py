@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,17 +17,17 @@ from lamina.training.step import make_step
 TRAINABLE = [record.name for record in ACTIVATIONS if record.trainable]
 
 
-def table(n: int = 90) -> dict[str, np.ndarray]:
+def table(n: int = 90) -> pd.DataFrame:
     """Return numbers, a gap, a category of 4 levels, one of 12, and two targets."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, n))
     few, many = rng.integers(0, 4, n), rng.integers(0, 12, n)
     y = np.sin(2 * a) + b * (few == 1) + 0.3 * many + 0.1 * rng.normal(size=n)
     b[::7] = np.nan
-    return {
+    return pd.DataFrame({
         "a": a, "b": b, "few": np.array(list("pqrs"))[few], "many": np.array([f"level{i}" for i in many]), "y": y,
         "side": np.where(y > y.mean(), "up", "down"), "weight": rng.uniform(0.2, 2.0, n),
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def trained(autograd: bool, data, target, steps: int = 100, n: int = 40, **options) -> tuple[torch.Tensor, float]:
@@ -60,7 +61,7 @@ def assert_same(data="iris", target=None, **options) -> None:
 def test_every_encoding(numeric, members, target):
     if numeric == "mixed" and members == 1:
         return
-    data = {name: values for name, values in table().items() if name in ("a", "b", "few", "many", target)}
+    data = table()[["a", "b", "few", "many", target]]
     changes = {"target_transform": "none"} if target == "y" else {}
     assert_same(
         data, target, numeric=numeric, members=members, hidden_units=(9, 6), bins=5, dropout=0.2, input_dropout=0.1,
@@ -117,9 +118,8 @@ def test_the_other_options(options):
 @pytest.mark.parametrize("loss", [record.name for record in LOSSES if record.task == "regression"])
 @pytest.mark.parametrize("members", [1, 3])
 def test_losses_with_weights(loss, members):
-    data = table()
-    data["y"] = np.abs(data["y"])
-    data = {name: values for name, values in data.items() if name != "side"}
+    data = table().drop(columns="side")
+    data["y"] = data["y"].abs()
     assert_same(
         data, "y", loss=loss, members=members, weight="weight", hidden_units=(6,), target_transform="none"
     )  # fmt: skip
