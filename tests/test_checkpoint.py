@@ -186,3 +186,15 @@ def test_what_had_stopped_has_stopped():
     assert (other.epoch, other.watched_epoch, other.stopped) == (2, 1, state.stopped)
     go_on(other, "adamw", 6)
     assert other.epoch == 2
+
+
+def test_an_optimizers_state_of_more_tensors_is_refused():
+    state = start()
+    go_on(state, "adamw", 1)
+    taken = snapshot(state)
+    items = dict(taken.numbers["optimizer"]["items"])
+    assert sorted(items) == ["0", "1"]  # of the matrices, and of the rest
+    items["2"] = items["1"]
+    forged = Checkpoint({**taken.numbers, "optimizer": {"items": items}}, taken.tensors)
+    with pytest.raises(ValueError, match="its optimizer's state is of 3 tensors, not 2"):
+        restore(start(), forged)

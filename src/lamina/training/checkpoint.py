@@ -70,6 +70,9 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     state.best_weights = None if best is None else {key: tensor.to(device) for key, tensor in best.items()}
     optimizer_state = {int(key): value for key, value in _nested(numbers["optimizer"], tensors).items()}
     groups = state.optimizer.state_dict()["param_groups"]
+    n_tensors = sum(len(group["params"]) for group in groups)
+    if any(key >= n_tensors for key in optimizer_state):  # torch would leave them aside
+        raise ValueError(f"its optimizer's state is of {len(optimizer_state)} tensors, not {n_tensors}")
     state.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
     state.generator.set_state(_nested(numbers["generator"], tensors))
     for name in _PLAIN:

@@ -231,12 +231,14 @@ def passes_of(network: nn.Module, n: int) -> Passes | None:
     first = _first_stage(modules.pop(0), [members for members, _ in input_layers(network)], inputs, n)
     if first is None:
         return None
-    p, stages, out = network.input_dropout, list[Stage](), first.out
+    dropped = inputs if network.input_dropout.p else []
+    input_dropout = [DropoutStage(network.input_dropout, stage.out, by_row=False) for stage in dropped]
+    stages: list[Stage] = []
+    out = first.out
     for module in modules:
         stages.append(_stage(module, out))
-        out = getattr(stages[-1], "out", out)  # an activation's output is its input
-    dropout = [DropoutStage(p, stage.out, by_row=False) for stage in inputs] if p.p else []
-    return Passes(inputs, dropout, first, stages)
+        out = getattr(stages[-1], "out", out)  # what an activation returns is of its input's shape
+    return Passes(inputs, input_dropout, first, stages)
 
 
 def _first_stage(module: nn.Module, members: list[slice], inputs: list[InputStage], n: int) -> FirstStage | None:
