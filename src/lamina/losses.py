@@ -82,9 +82,8 @@ def _cross_entropy(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> T
 
 
 def _cross_entropy_gradient(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-    k = outputs.shape[1]
-    wanted = F.one_hot(target, k).to(outputs.dtype) * (1 - smoothing) + smoothing / k
-    return torch.softmax(outputs, dim=1) - wanted
+    gradient = torch.softmax(outputs, dim=1) - smoothing / outputs.shape[1]
+    return gradient.scatter_add_(1, target[:, None], gradient.new_full((len(target), 1), smoothing - 1))
 
 
 def _softmax(outputs: Tensor) -> Tensor:

@@ -41,15 +41,24 @@ class AffineStage:
 
     def forward(self, x: Tensor) -> Tensor:
         self.input = x
-        return _product(x, self.weight, self.out).add_(self.bias)
+        if len(self.weight) == 1:  # a batch of one product would run on one thread
+            torch.addmm(self.bias[0], x[0], self.weight[0], out=self.out[0])
+            return self.out
+        return torch.bmm(x, self.weight, out=self.out).add_(self.bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
         self.backward_to_weights(gradient)
-        return _product(gradient, self.weight.transpose(1, 2), self.by_input)
+        if len(self.weight) == 1:
+            torch.mm(gradient[0], self.weight[0].t(), out=self.by_input[0])
+            return self.by_input
+        return torch.bmm(gradient, self.weight.transpose(1, 2), out=self.by_input)
 
     def backward_to_weights(self, gradient: Tensor) -> None:
         torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
-        _product(self.input.transpose(1, 2), gradient, self.by_weight)
+        if len(self.weight) == 1:
+            torch.mm(self.input[0].t(), gradient[0], out=self.by_weight[0])
+        else:
+            torch.bmm(self.input.transpose(1, 2), gradient, out=self.by_weight)
 
 
 class ActivationStage:
@@ -277,13 +286,6 @@ def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int) -> A
     if weight.ndim == 2:
         values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
     return AffineStage(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
-
-
-def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    if len(out) == 1:  # a batch of one product runs on one thread
-        torch.mm(a[0], b[0], out=out[0])
-        return out
-    return torch.bmm(a, b, out=out)
 
 
 def _by_row(x: Tensor) -> Tensor:

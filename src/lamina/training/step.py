@@ -102,7 +102,7 @@ def _mean_loss(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Lo
 def _loss_and_gradient(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Loss) -> tuple[Tensor, Tensor]:
     """Return the mean loss of every member's outputs (m, n, k) on the same targets, and its gradient by them."""
     m, n, _ = outputs.shape
-    flat, targets = outputs.flatten(0, 1), target.repeat(m, *[1] * (target.ndim - 1))
+    flat, targets = outputs.flatten(0, 1), target if m == 1 else target.repeat(m, *[1] * (target.ndim - 1))
     values, gradient = loss.per_row(flat, targets), loss.gradient(flat, targets)
     if weights is None:
         return values.mean(), gradient.div_(m * n).view(outputs.shape)
