@@ -109,6 +109,7 @@ def of_a_step(members: int, steps: int = 200) -> dict[str, Callable[[], float]]:
         (X, y), members=members, hidden_units=(128, 128, 128), dropout=0.0, numeric="standard", validation=0.0
     )
     rows = run._rows(run.parts["train"])
+    run.state.flat.attach()
     ours = make_step(run.state.network.train(), LOSSES["cross_entropy"], run.state.optimizer, None)
     x, t = torch.from_numpy(X[:256]), torch.from_numpy(y[:256])
     batch = rows.at(torch.arange(256))

@@ -18,6 +18,7 @@ def test_the_network_keeps_its_values_and_becomes_windows():
     network = network_of()
     before = copy.deepcopy(network.state_dict())
     flat = FlatWeights(network)
+    flat.attach()
     state = network.state_dict()
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
     # Matrices first (15 and 10 numbers, in 16 each), then the vectors, then the statistics of the normalization.
@@ -43,6 +44,7 @@ def test_a_step_on_the_flat_vectors_is_one_on_the_tensors(name):
     make = {"momentum": 0.9, "nesterov": True, "betas": (0.9, 0.95), "epsilon": 1e-8, "tol": 1e-4}
     alone, network = network_of(), network_of()
     flat = FlatWeights(network)
+    flat.attach()
     optimizers = [
         OPTIMIZERS[name].make(groups, 0.1, **make) for groups in (parameter_groups(alone, 0.5), flat.groups(0.5))
     ]
@@ -64,6 +66,7 @@ def test_weights_without_matrices_and_the_other_way_round():
 def test_detached_tensors_are_the_networks_own_and_attached_again_they_are_windows():
     network = network_of()
     flat = FlatWeights(network)
+    flat.attach()
     flat.detach()
     assert not flat.is_attached
     assert all(parameter.grad is None for parameter in network.parameters())

@@ -35,6 +35,7 @@ def trained(autograd: bool, data, target, steps: int = 100, n: int = 40, **optio
     run = lamina.prepare(data, target, **{"dtype": "float64", "seed": 0, "validation": 0.0, **options})
     state, rows = run.state, run._rows(run.parts["train"])
     network = state.network.train()
+    state.flat.attach()
     loss = LOSSES[run.config.loss].bound(run.config.as_dict())
     step = make_step(network, loss, state.optimizer, options.get("clip_norm"), autograd=autograd)
     order = torch.Generator().manual_seed(1)

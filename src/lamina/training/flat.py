@@ -10,7 +10,7 @@ _ALIGNED = 16  # numbers: each tensor starts at a multiple of 64 bytes in float3
 class FlatWeights:
     """The floating-point state of ``network``, laid end to end: matrices, other parameters, running statistics.
 
-    As long as they are attached, the network's parameters are windows on ``weights``, and their ``grad`` on
+    From ``attach`` to ``detach`` the network's parameters are windows on ``weights``, and their ``grad`` on
     ``gradient``. ``load_state_dict`` writes through the windows; whatever replaces a tensor of the network breaks them.
 
     Attributes:
@@ -31,7 +31,6 @@ class FlatWeights:
         self.gradient = self.weights.new_zeros(n_parameters)
         self._parameters = [*matrices, *others]
         self._starts = ends[:-1]
-        self.attach()
 
     def groups(self, weight_decay: float) -> Groups:
         """Return the parameters as two vectors for an optimizer: matrices, which decay, and the rest, which do not."""
