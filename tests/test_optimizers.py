@@ -50,6 +50,7 @@ def gradients(mlp: MLP, given: Rows) -> list[torch.Tensor]:
 def three_steps(optimizer: str, **options) -> list[torch.Tensor]:
     """Return the parameters after three steps over the same rows."""
     state = start(network(), optimizer, **options)
+    state.flat.attach()
     step, given = make_step(state.network, SQUARED, state.optimizer, None), rows()
     for _ in range(3):
         step(given.inputs, given.target, given.weights)
