@@ -46,6 +46,14 @@ def kinks(name: str, number: float | None) -> tuple[float, ...]:
 
 
 @each_loss
+def test_value_and_gradient_at_once_are_those_apart(name, number, loss):
+    outputs, target = example(name)
+    values, gradient = loss.both(outputs, target)
+    torch.testing.assert_close(values, loss.per_row(outputs, target), rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(gradient, loss.gradient(outputs, target), rtol=1e-13, atol=1e-15)
+
+
+@each_loss
 def test_gradient_agrees_with_autograd_and_central_differences(name, number, loss):
     outputs, target = example(name)
     assert all(float((outputs - target - kink).abs().min()) > 1e-3 for kink in kinks(name, number))

@@ -1,6 +1,9 @@
 """Optimizers: steps by their formulas, decay, and L-BFGS against the normal equations."""
 
+import copy
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +14,7 @@ import lamina.training.step
 from lamina.data.encoder import Encoder, NumberCode
 from lamina.losses import LOSSES, weighted_mean
 from lamina.network.mlp import MLP
+from lamina.training.fused import FusedOptimizer
 from lamina.training.loop import EpochRecord, TrainState, train
 from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.rows import Rows
@@ -112,10 +116,71 @@ def test_defaults():
         "lbfgs": (1.0, 1.0, 0.999, False, True),
     }
     for name, expected in (("adamw", (0.9, 0.95)), ("adam", (0.9, 0.999))):
-        (betas,) = {group["betas"] for group in start(network(), name).optimizer.param_groups}
-        assert betas == expected
-        (betas,) = {group["betas"] for group in start(network(), name, beta_1=0.7, beta_2=0.0).optimizer.param_groups}
-        assert betas == (0.7, 0.0)
+        given = start(network(), name).optimizer.options
+        assert (given["beta1"], given["beta2"]) == expected
+        given = start(network(), name, beta_1=0.7, beta_2=0.0).optimizer.options
+        assert (given["beta1"], given["beta2"]) == (0.7, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (("AdamW", {"beta1": 0.8, "beta2": 0.9, "eps": 1e-3}), (torch.optim.AdamW, {"betas": (0.8, 0.9), "eps": 1e-3})),
+        (("Adam", {"beta1": 0.8, "beta2": 0.9, "eps": 1e-3}), (torch.optim.Adam, {"betas": (0.8, 0.9), "eps": 1e-3})),
+        (("SGD", {"momentum": 0.7, "nesterov": True}), (torch.optim.SGD, {"momentum": 0.7, "nesterov": True})),
+        (("SGD", {"momentum": 0.7, "nesterov": False}), (torch.optim.SGD, {"momentum": 0.7})),
+        (("SGD", {"momentum": 0.0, "nesterov": False}), (torch.optim.SGD, {})),
+    ],
+)
+def test_a_fused_update_is_the_plain_one_of_torch_and_goes_on_where_it_was(ours, theirs):
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(37, generator=generator, dtype=F64) for _ in range(2))
+    alike = [[torch.nn.Parameter(each.clone()) for each in (first, second)] for _ in range(2)]
+    groups = [[{"params": [one], "weight_decay": 0.3}, {"params": [two], "weight_decay": 0.0}] for one, two in alike]
+    (kind, options), (plain, theirs_options) = ours, theirs
+    fused = FusedOptimizer(kind, groups[0], 0.05, **options)
+    reference = plain(groups[1], lr=0.05, foreach=False, **theirs_options)
+    for i in range(6):
+        if i == 3:
+            stored = {"state": copy.deepcopy(fused.state_dict()["state"]), "param_groups": fused.param_groups}
+            fused = FusedOptimizer(kind, groups[0], 0.05, **options)
+            fused.load_state_dict(stored)
+        for group in (*fused.param_groups, *reference.param_groups):
+            group["lr"] = 0.05 / (i + 1)
+        for one, other in zip(*alike, strict=True):
+            one.grad = torch.randn(37, generator=generator, dtype=F64)
+            other.grad = one.grad.clone()
+        fused.step()
+        reference.step()
+        for one, other in zip(*alike, strict=True):
+            torch.testing.assert_close(one.detach(), other.detach(), rtol=1e-13, atol=1e-15)
+    fused.zero_grad()
+    assert all(float(each.grad.abs().sum()) == 0 for each in alike[0])
+
+
+def test_the_state_of_other_parameters_is_refused():
+    def of(n: int) -> FusedOptimizer:
+        groups = [{"params": [torch.nn.Parameter(torch.ones(n))], "weight_decay": 0.0}]
+        return FusedOptimizer("SGD", groups, 0.1, momentum=0.5, nesterov=False)
+
+    with pytest.raises(ValueError, match=r"momentum_buffer is of shape \(1,\), not \(3,\)"):
+        of(3).load_state_dict(of(1).state_dict())
+    with pytest.raises(KeyError):
+        of(3).load_state_dict({"state": {}, "param_groups": []})
+
+
+def test_a_fit_does_not_import_the_compiler_of_torch():
+    code = """
+import sys, lamina, numpy
+X = numpy.random.default_rng(0).normal(size=(80, 2))
+run = lamina.prepare((X, X[:, 0]), epochs=2)
+for record in run.train():
+    pass
+assert record.epoch == 2
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def lbfgs(mlp: MLP, given: Rows, *, weight_decay: float = 1.0, tol: float = 1e-10, **options) -> TrainState:

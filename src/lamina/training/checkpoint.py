@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lamina.training.fused import FusedOptimizer
 from lamina.training.loop import EpochRecord, TrainState
 
 _PLAIN = (
@@ -43,7 +44,7 @@ def snapshot(state: TrainState) -> Checkpoint:
     tensors: dict[str, NDArray[Any]] = {}
     values: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
     values.update({name: _finite(getattr(state, name)) for name in _LOSSES})
-    values["kind"] = type(state.optimizer).__name__
+    values["kind"] = _kind(state)
     values["history"] = [asdict(record) for record in state.history]
     values["network"] = _flattened(dict(state.network.state_dict()), "network", tensors)
     values["averaged"] = _flattened(state.averaged, "averaged", tensors)
@@ -60,8 +61,8 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         KeyError, TypeError, ValueError, RuntimeError: the checkpoint is of another network or optimizer.
     """
     numbers = checkpoint.numbers
-    if numbers["kind"] != type(state.optimizer).__name__:  # torch would take the moments of another one without a word
-        raise ValueError(f"its optimizer is {numbers['kind']}, not {type(state.optimizer).__name__}")
+    if numbers["kind"] != _kind(state):  # the moments of another one would be taken without a word
+        raise ValueError(f"its optimizer is {numbers['kind']}, not {_kind(state)}")
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checkpoint.tensors.items()}
     device = next(state.network.parameters()).device
     state.network.load_state_dict(_nested(numbers["network"], tensors))
@@ -81,6 +82,10 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         setattr(state, name, float("inf") if numbers[name] is None else float(numbers[name]))
     known = {f.name for f in fields(EpochRecord)}
     state.history = [EpochRecord(**{k: v for k, v in record.items() if k in known}) for record in numbers["history"]]
+
+
+def _kind(state: TrainState) -> str:
+    return state.optimizer.kind if isinstance(state.optimizer, FusedOptimizer) else type(state.optimizer).__name__
 
 
 def _finite(value: float) -> float | None:

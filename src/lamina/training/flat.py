@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from lamina.training.optimizers import Groups, split_parameters
+from lamina.training.fused import Groups
+from lamina.training.optimizers import split_parameters
 
 _ALIGNED = 16  # numbers: each tensor starts at a multiple of 64 bytes in float32
 

@@ -14,7 +14,7 @@ from lamina.network.layers import set_dropout_generator
 from lamina.network.members import Network
 from lamina.training.averaging import average_in, exchange
 from lamina.training.flat import FlatWeights
-from lamina.training.optimizers import OPTIMIZERS, parameter_groups
+from lamina.training.optimizers import OPTIMIZERS, AnyOptimizer, parameter_groups
 from lamina.training.rows import Rows, mean_loss, predict_each
 from lamina.training.schedules import SCHEDULES
 from lamina.training.step import make_full_batch_step, make_step
@@ -77,7 +77,7 @@ class TrainState:
     """
 
     network: Network
-    optimizer: torch.optim.Optimizer
+    optimizer: AnyOptimizer
     generator: torch.Generator
     flat: FlatWeights | None = None
     epoch: int = 0

@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's own, fused where torch can, with defaults that suit the recipe."""
+"""Optimizers by name: torch's fused kernels, and its L-BFGS, with defaults that suit the recipe."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from lamina.registry import Registry
+from lamina.training.fused import FusedOptimizer, Groups
 
-Groups = list[dict[str, object]]
+AnyOptimizer = torch.optim.Optimizer | FusedOptimizer
 
 
 class Make(Protocol):
-    """``(parameter groups, learning_rate, ...) -> torch optimizer``; each takes what it needs of the rest."""
+    """``(parameter groups, learning_rate, ...) -> optimizer``; each takes what it needs of the rest."""
 
     def __call__(
         self,
@@ -25,7 +26,7 @@ class Make(Protocol):
         betas: tuple[float, float],
         epsilon: float,
         tol: float,
-    ) -> torch.optim.Optimizer: ...
+    ) -> AnyOptimizer: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Optimizer:
         name: what a user types.
         formula: for people.
         learning_rate, weight_decay, beta_2: defaults, where neither the user nor the recipe chooses.
-        make: builds torch's optimizer.
+        make: builds it.
         source: paper.
         decoupled: whether weights decay apart from the gradient (Loshchilov and Hutter 2019); else the decay is an L2
             penalty ½ α ‖W‖² on the loss of a minibatch, divided by its rows, as ``alpha`` is in scikit-learn.
@@ -81,25 +82,23 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 
 def _adamw(
     groups: Groups, learning_rate: float, *, betas: tuple[float, float], epsilon: float, **_: object
-) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+) -> AnyOptimizer:
+    return FusedOptimizer("AdamW", groups, learning_rate, beta1=betas[0], beta2=betas[1], eps=epsilon)
 
 
 def _adam(
     groups: Groups, learning_rate: float, *, betas: tuple[float, float], epsilon: float, **_: object
-) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+) -> AnyOptimizer:
+    return FusedOptimizer("Adam", groups, learning_rate, beta1=betas[0], beta2=betas[1], eps=epsilon)
 
 
-def _sgd(
-    groups: Groups, learning_rate: float, *, momentum: float, nesterov: bool, **_: object
-) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=nesterov and momentum > 0, fused=True)
+def _sgd(groups: Groups, learning_rate: float, *, momentum: float, nesterov: bool, **_: object) -> AnyOptimizer:
+    return FusedOptimizer("SGD", groups, learning_rate, momentum=momentum, nesterov=nesterov and momentum > 0)
 
 
-def _lbfgs(groups: Groups, learning_rate: float, *, tol: float, **_: object) -> torch.optim.Optimizer:
+def _lbfgs(groups: Groups, learning_rate: float, *, tol: float, **_: object) -> AnyOptimizer:
     # torch's takes one group and no decay: the penalty is in the loss, see ``make_full_batch_step``.
-    parameters = [parameter for group in groups for parameter in group["params"]]  # type: ignore[attr-defined]
+    parameters = [parameter for group in groups for parameter in group["params"]]
     # One iteration a step, so that each is an epoch. torch limits a line search by max_eval, whose default would be 1
     # then: the search would give up at once.
     return torch.optim.LBFGS(

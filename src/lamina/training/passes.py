@@ -41,24 +41,47 @@ class AffineStage:
 
     def forward(self, x: Tensor) -> Tensor:
         self.input = x
-        if len(self.weight) == 1:  # a batch of one product would run on one thread
-            torch.addmm(self.bias[0], x[0], self.weight[0], out=self.out[0])
-            return self.out
         return torch.bmm(x, self.weight, out=self.out).add_(self.bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
         self.backward_to_weights(gradient)
-        if len(self.weight) == 1:
-            torch.mm(gradient[0], self.weight[0].t(), out=self.by_input[0])
-            return self.by_input
         return torch.bmm(gradient, self.weight.transpose(1, 2), out=self.by_input)
 
     def backward_to_weights(self, gradient: Tensor) -> None:
         torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
-        if len(self.weight) == 1:
-            torch.mm(self.input[0].t(), gradient[0], out=self.by_weight[0])
-        else:
-            torch.bmm(self.input.transpose(1, 2), gradient, out=self.by_weight)
+        torch.bmm(self.input.transpose(1, 2), gradient, out=self.by_weight)
+
+
+class OneAffineStage:
+    """The same for one member, as a batch of one product would run on one thread.
+
+    What is without the axis of members is made once: in a small layer it would cost as much as the bias does.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
+        _, fan_in, fan_out = weight.shape
+        self.weight, self.matrix, self.transposed, self.bias = weight, weight[0], weight[0].t(), bias[0, 0]
+        self.by_matrix, self.by_bias = by_weight[0], by_bias[0, 0]
+        self.out, self.by_input = weight.new_empty(1, n, fan_out), weight.new_empty(1, n, fan_in)
+        self.by_rows = self.by_input[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows = x[0]
+        torch.addmm(self.bias, self.rows, self.matrix, out=self.out[0])
+        return self.out
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        self.backward_to_weights(gradient)
+        torch.mm(gradient[0], self.transposed, out=self.by_rows)
+        return self.by_input
+
+    def backward_to_weights(self, gradient: Tensor) -> None:
+        by_rows = gradient[0]
+        torch.sum(by_rows, 0, out=self.by_bias)
+        torch.mm(self.rows.t(), by_rows, out=self.by_matrix)
+
+
+AnyAffine = AffineStage | OneAffineStage
 
 
 class ActivationStage:
@@ -164,7 +187,7 @@ class FirstStage:
         parts: of each encoding, or of each member: the members, and the map.
     """
 
-    def __init__(self, parts: list[tuple[slice, AffineStage]]) -> None:
+    def __init__(self, parts: list[tuple[slice, AnyAffine]]) -> None:
         self.parts = parts
         m, stage = parts[-1][0].stop, parts[0][1]
         self.out = stage.out.new_empty(m, *stage.out.shape[1:])
@@ -278,14 +301,15 @@ def _stage(module: nn.Module, like: Tensor) -> Stage:
     return _affine_stage(module.weight, module.bias, len(like), like.shape[1])
 
 
-def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int) -> AffineStage:
+def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int) -> AnyAffine:
     """Return the map of m members: weight (m, fan_in, fan_out), or (fan_in, m * fan_out) where all read one input."""
     assert weight.grad is not None
     assert bias.grad is not None
     values, by_values = weight.detach(), weight.grad
     if weight.ndim == 2:
         values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
-    return AffineStage(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
+    make = OneAffineStage if m == 1 else AffineStage
+    return make(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
 
 
 def _by_row(x: Tensor) -> Tensor:

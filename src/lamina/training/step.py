@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.losses import Loss, weighted_mean
-from lamina.training.optimizers import split_parameters
+from lamina.training.optimizers import AnyOptimizer, split_parameters
 from lamina.training.passes import Passes, passes_of
 from lamina.training.rows import Rows
 
@@ -16,7 +16,7 @@ _SLICE_ROWS = 65536
 
 
 def make_step(
-    network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, clip_norm: float | None, autograd: bool = False
+    network: nn.Module, loss: Loss, optimizer: AnyOptimizer, clip_norm: float | None, autograd: bool = False
 ) -> Step:
     """Return ``step(inputs, target, weights) -> loss`` over one minibatch, the loss being that before the update.
 
@@ -56,7 +56,7 @@ def make_step(
     return step
 
 
-def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, weight_decay: float) -> Step:
+def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: AnyOptimizer, weight_decay: float) -> Step:
     """Return ``step(inputs, target, weights) -> loss`` over all rows, for an optimizer that searches along a line.
 
     The gradient is added up over slices of bounded memory. The objective, and the value returned, is the loss plus
@@ -83,7 +83,9 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
                 total += float(penalty.detach())
             return total
 
-        return torch.tensor(optimizer.step(closure), dtype=torch.float64)
+        assert isinstance(optimizer, torch.optim.LBFGS)
+        value = optimizer.step(closure)  # type: ignore[no-untyped-call]
+        return torch.tensor(value, dtype=torch.float64)
 
     return step
 
@@ -103,8 +105,8 @@ def _loss_and_gradient(outputs: Tensor, target: Tensor, weights: Tensor | None, 
     """Return the mean loss of every member's outputs (m, n, k) on the same targets, and its gradient by them."""
     m, n, _ = outputs.shape
     flat, targets = outputs.flatten(0, 1), target if m == 1 else target.repeat(m, *[1] * (target.ndim - 1))
-    values, gradient = loss.per_row(flat, targets), loss.gradient(flat, targets)
+    values, gradient = loss.both(flat, targets)
     if weights is None:
-        return values.mean(), gradient.div_(m * n).view(outputs.shape)
+        return values.mean(), gradient.div_(float(m * n)).view(outputs.shape)
     of_rows = weights.expand(m, -1) if weights.ndim == 1 else weights.t()
     return (values.view(m, n) * of_rows).mean(), gradient.view(outputs.shape).mul_(of_rows[:, :, None] / (m * n))

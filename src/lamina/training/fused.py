@@ -1,0 +1,87 @@
+"""torch's fused update kernels over a few large tensors, with nothing around them.
+
+``torch.optim.Optimizer`` imports torch's compiler when the first one is made, which takes a second, and the bookkeeping
+of its ``step`` costs more than the update of a small network. What an optimizer is asked for here has the names and the
+shapes that it has there: ``param_groups``, ``state``, ``step``, ``zero_grad``, ``state_dict``, ``load_state_dict``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Groups = list[dict[str, Any]]
+
+
+class FusedOptimizer:
+    """Parameters in groups, each with its learning rate and weight decay, moved by the gradients in their ``grad``.
+
+    Attributes:
+        kind: ``Adam``, ``AdamW`` or ``SGD``: torch's class of the same update.
+        param_groups: as given, with ``lr``, which may be set before each step.
+        options: those of the kernel that are the same for all groups: ``beta1``, ``beta2``, ``eps``; ``momentum`` ...
+        state: of each parameter, what the update keeps, of the parameter's shape, and ``step``, how many were done.
+    """
+
+    def __init__(self, kind: str, groups: Groups, learning_rate: float, **options: Any) -> None:
+        self.kind, self.options = kind, {**options, **_FIXED[kind]}
+        self.param_groups: Groups = [{**group, "lr": learning_rate} for group in groups]
+        self._n_steps = torch.zeros((), device=groups[0]["params"][0].device)
+        names = () if options.get("momentum") == 0 else _KEPT[kind]
+        self._kept = [[[torch.zeros_like(each) for each in group["params"]] for _ in names] for group in groups]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        for group, kept in zip(groups, self._kept, strict=True):
+            for i, parameter in enumerate(group["params"]):
+                values = {name: of_all[i] for name, of_all in zip(names, kept, strict=True)}
+                self.state[parameter] = {"step": self._n_steps, **values}
+
+    def step(self) -> None:
+        with torch.no_grad():
+            self._n_steps += 1.0
+            for group, kept in zip(self.param_groups, self._kept, strict=True):
+                params: list[Tensor] = group["params"]
+                gradients: Any = [parameter.grad for parameter in params]
+                options = {"lr": group["lr"], "weight_decay": group["weight_decay"], **self.options}
+                if self.kind == "SGD":
+                    torch._fused_sgd_(params, gradients, *(kept or [[]]), **options)
+                else:
+                    kernel: Any = torch._fused_adamw_ if self.kind == "AdamW" else torch._fused_adam_
+                    kernel(params, gradients, *kept, [], [self._n_steps] * len(params), **options)
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        for parameter in self.state:
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return ``state`` by the number of the parameter, and the groups with these numbers."""
+        numbers = {parameter: i for i, parameter in enumerate(self.state)}
+        groups = [{**group, "params": [numbers[each] for each in group["params"]]} for group in self.param_groups]
+        return {"state": {numbers[parameter]: kept for parameter, kept in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, given: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` returned, copied.
+
+        Raises:
+            KeyError, ValueError: it is of other parameters.
+        """
+        for i, kept in enumerate(self.state.values()):
+            for name, tensor in kept.items():
+                other = given["state"][i][name]
+                if other.shape != tensor.shape:  # copy_ would broadcast
+                    raise ValueError(f"{name} is of shape {tuple(other.shape)}, not {tuple(tensor.shape)}")
+                tensor.copy_(other)
+        for group, values in zip(self.param_groups, given["param_groups"], strict=True):
+            group["lr"], group["weight_decay"] = values["lr"], values["weight_decay"]
+
+
+_KEPT = {"Adam": ("exp_avg", "exp_avg_sq"), "AdamW": ("exp_avg", "exp_avg_sq"), "SGD": ("momentum_buffer",)}
+# From a buffer of zeros the ordinary step of SGD keeps the first gradient, so that none is a first step.
+_FIXED: dict[str, dict[str, Any]] = {
+    "Adam": {"amsgrad": False, "maximize": False},
+    "AdamW": {"amsgrad": False, "maximize": False},
+    "SGD": {"dampening": 0.0, "maximize": False, "is_first_step": False},
+}
