@@ -211,6 +211,24 @@ def test_columns_without_names_of_which_some_are_left_out_are_loaded(tmp_path):
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.parametrize("original", ["numbers", "mixed"], indirect=True)
+def test_a_report_that_was_meddled_with_is_drawn_or_refused(original):
+    document = json.loads((original.folder / "model.json").read_bytes())
+    all_places = [place for place in places(document) if place[0] == "report" and len(place) > 1]
+    rng, refused = np.random.default_rng(3), 0
+    for _ in range(150):
+        write(original.folder, changed(document, all_places, rng))
+        try:
+            model = lamina.load(original.folder)
+        except ModelFileError:
+            continue
+        try:
+            assert model.page().endswith("</html>\n")
+        except ModelFileError as error:
+            refused += "the report of this model cannot be drawn: " in str(error)
+    assert 0 < refused < 120
+
+
 # -- what is found before memory is taken, and what is said
 
 

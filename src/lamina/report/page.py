@@ -3,6 +3,8 @@
 from html import escape
 
 import lamina
+from lamina.errors import ModelFileError
+from lamina.model_forms import UNFIT, in_one_line
 from lamina.report import sections
 from lamina.report.html import text
 from lamina.report.subject import Subject
@@ -83,7 +85,18 @@ def page_of(about: Subject) -> str:
     """Return the page of a model: the same for the same model, and without a reference to anything outside it.
 
     Older models, or those of an estimator, lack some of the records; their sections are left out.
+
+    Raises:
+        ModelFileError: the records came from a folder, and are such as no fit writes: a model predicts without them, so
+            that nothing has looked at them before.
     """
+    try:
+        return _page(about)
+    except UNFIT as error:
+        raise ModelFileError(f"the report of this model cannot be drawn: {in_one_line(error)}.") from error
+
+
+def _page(about: Subject) -> str:
     title = title_of(about)
     body = "".join(
         part(about)
