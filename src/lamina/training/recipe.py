@@ -63,13 +63,13 @@ _NAMED = Recipe(1, (256, 128), dropout=0.2, weight_decay=0.3, learning_rate=2e-3
 _NAMED_IMAGES = Recipe(1, (256, 128), dropout=0.25, weight_decay=0.01, learning_rate=2e-3, steps=4500)
 
 _MEMBERS = Recipe(
-    8, (128, 128), dropout=0.1, weight_decay=0.1, learning_rate=4e-3, steps=3000, averaging=0.998, patience=0.2,
+    8, (128, 128), dropout=0.1, weight_decay=0.1, learning_rate=4e-3, steps=4500, averaging=0.998, patience=0.2,
     smallest_batch=32,
 )  # fmt: skip
 _TABLES = {
-    "fast": replace(_MEMBERS, members=4, steps=600, least_epochs=4, averaging=0.99),
+    "fast": replace(_MEMBERS, members=4, steps=800, least_epochs=4, averaging=0.99),
     "default": _MEMBERS,
-    "best": replace(_MEMBERS, members=16, steps=5000, least_epochs=20, patience=0.3),
+    "best": replace(_MEMBERS, members=16, steps=6000, least_epochs=20, patience=0.3),
 }
 _PIXELS = Recipe(
     1, (512, 512), dropout=0.25, weight_decay=0.05, learning_rate=2e-3, steps=6300, input_dropout=0.1, averaging=0.998
