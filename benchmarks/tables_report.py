@@ -16,7 +16,7 @@ import numpy as np
 from tables import TARGETS, TUNED
 
 BAR = "cat"
-# Seconds of fits that began on a busier machine do not count.
+# Seconds of fits that began on a busier machine, or ran beside another one on a thread each, do not count.
 _QUIET = 2.0
 Errors = dict[str, dict[str, dict[int, tuple[float, float]]]]  # model, table, seed -> error, seconds
 
@@ -28,7 +28,8 @@ def main() -> None:
     errors: Errors = defaultdict(lambda: defaultdict(dict))
     for line in map(json.loads, lines):
         if "error" in line and isinstance(line["error"], float):
-            seconds = line["fit_s"] if line.get("load", 0.0) <= _QUIET else np.nan
+            quiet = line.get("load", 0.0) <= _QUIET and not line.get("beside_another")
+            seconds = line["fit_s"] if quiet else np.nan
             errors[line["model"]][line["table"]][line["seed"]] = line["error"], seconds
     tables = [table for table in TARGETS if any(table in of for of in errors.values())]
     models = sorted(errors, key=lambda model: _ratio(errors, model, tables))
