@@ -42,12 +42,14 @@ started = time.perf_counter()
 
 _OURS = """
 import lamina
-model = lamina.MLPClassifier(
+kind = lamina.MLPClassifier
+fitting = time.perf_counter()
+model = kind(
     (256,), batch_size=256, learning_rate_init=2e-3, max_iter=EPOCHS, early_stopping=False, dropout=0.0, averaging=0.0,
     calibrate=False, random_state=0,
 ).fit(X, y)
-seconds = time.perf_counter() - started
-print(json.dumps([seconds, float(model.score(X_test, y_test))]))
+now = time.perf_counter()
+print(json.dumps([now - started, now - fitting, float(model.score(X_test, y_test))]))
 """
 
 _TEXTBOOK = """
@@ -101,8 +103,11 @@ def cold(rounds: int) -> None:
     ours = []
     for epochs in (1, 2, 3, 4, 6, 9, 13, 20):
         found = [lines_of(_OURS.replace("EPOCHS", str(epochs)))[0] for _ in range(rounds)]
-        ours.append((min(seconds for seconds, _ in found), found[0][1]))
-        print(f"ours, {epochs} epochs: {ours[-1][0]:.2f} s, test accuracy {ours[-1][1]:.4f}", flush=True)
+        ours.append((min(each[0] for each in found), found[0][2]))
+        fitting = min(each[1] for each in found)
+        print(
+            f"ours, {epochs} epochs: {ours[-1][0]:.2f} s, the fit alone {fitting:.2f}, test accuracy {ours[-1][1]:.4f}"
+        )
         if ours[-1][1] >= ACCURACIES[-1]:
             break
     textbook = lines_of(_TEXTBOOK.replace("LIMIT", "90"))

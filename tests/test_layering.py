@@ -38,6 +38,7 @@ FLOORS = [
         "network.members",
     ],
     [
+        "training.fused",
         "training.optimizers",
         "training.schedules",
         "training.rows",

@@ -247,7 +247,7 @@ def test_members_may_be_asked_for_with_any_layers():
 def test_presets_differ_in_members_and_steps():
     sizes = {name: by_default(preset=name, n_rows=4000) for name in ("fast", "default", "best")}
     assert {name: config.members for name, config in sizes.items()} == {"fast": 4, "default": 8, "best": 16}
-    assert {name: config.epochs for name, config in sizes.items()} == {"fast": 19, "default": 94, "best": 157}
+    assert {name: config.epochs for name, config in sizes.items()} == {"fast": 25, "default": 141, "best": 188}
     pixels = {name: by_default(preset=name, has_images=True) for name in sizes}
     assert [config.hidden_units for config in pixels.values()] == [(256, 256), (512, 512), (512, 512)]
     assert [config.members for config in pixels.values()] == [1, 1, 4]
@@ -261,7 +261,7 @@ def test_inputs_are_dropped_from_pixels_only():
 
 
 def test_very_large_tables_get_fewer_passes_and_columns_in_plenty_fewer_pieces():
-    assert [by_default(n_rows=n).epochs for n in (20_000, 50_000, 200_000, 1_000_000)] == [38, 16, 6, 4]
+    assert [by_default(n_rows=n).epochs for n in (20_000, 50_000, 200_000, 1_000_000)] == [57, 23, 6, 5]
     assert [by_default(n_rows=20_000, n_number_columns=d).bins for d in (5, 50, 128)] == [48, 20, 8]
     assert resolved(n_rows=20_000, n_number_columns=50).bins == 48
 

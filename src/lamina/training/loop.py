@@ -189,11 +189,10 @@ def train(
     full_batch, flat = OPTIMIZERS[optimizer].full_batch, state.flat
     if flat is not None:
         flat.attach()
-    step = (
-        make_full_batch_step(state.network, loss, state.optimizer, weight_decay)
-        if full_batch
-        else make_step(state.network, loss, state.optimizer, clip_norm)
-    )
+    if isinstance(state.optimizer, torch.optim.Optimizer) and full_batch:
+        step = make_full_batch_step(state.network, loss, state.optimizer, weight_decay)
+    else:
+        step = make_step(state.network, loss, state.optimizer, clip_norm)
     course = SCHEDULES[schedule]
     n_batches = 1 if full_batch else _n_batches(len(rows), batch_size, state.network.needs_two_rows)
     last_step = max(epochs * n_batches - 1, 1)

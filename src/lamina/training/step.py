@@ -56,7 +56,7 @@ def make_step(
     return step
 
 
-def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: AnyOptimizer, weight_decay: float) -> Step:
+def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, weight_decay: float) -> Step:
     """Return ``step(inputs, target, weights) -> loss`` over all rows, for an optimizer that searches along a line.
 
     The gradient is added up over slices of bounded memory. The objective, and the value returned, is the loss plus
@@ -83,9 +83,7 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: AnyOptimizer
                 total += float(penalty.detach())
             return total
 
-        assert isinstance(optimizer, torch.optim.LBFGS)
-        value = optimizer.step(closure)  # type: ignore[no-untyped-call]
-        return torch.tensor(value, dtype=torch.float64)
+        return torch.tensor(optimizer.step(closure), dtype=torch.float64)
 
     return step
 
