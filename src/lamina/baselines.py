@@ -108,7 +108,9 @@ def _design(encoder: Encoder, arrays: Arrays) -> Any:
     for image in encoder.images:
         size = image.width
         pixels = arrays["pixels"][:, start : start + size].astype(np.float32)
-        parts.append((pixels - image.mean) / image.scale)
+        pixels -= image.mean  # in place: of many images each copy counts
+        pixels /= image.scale
+        parts.append(pixels)
         start += size
     if encoder.categories:
         return sparse.csr_array(sparse.hstack([sparse.csr_array(part) for part in parts]))

@@ -57,6 +57,7 @@ class Model:
     scores: ConformalScores | None = None
     history: list[EpochRecord] = field(default_factory=list)
     report: Report = field(default_factory=Report)
+    _exact: Network | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def task(self) -> str:
@@ -202,10 +203,12 @@ class Model:
         """Return the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
         if self.config.dtype == "float64":
             return self.network
-        config = self.config.replace(dtype="float64")
-        network = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator())
-        network.load_state_dict(self.network.state_dict())
-        return network
+        if self._exact is None:
+            config = self.config.replace(dtype="float64")
+            self._exact = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator()).eval()
+        # Again each time: the weights belong to the user, who may have changed them since.
+        self._exact.load_state_dict(self.network.state_dict())
+        return self._exact
 
     def read(self, data: Any) -> Table:
         """Return ``data`` as a table, its categories kept as text."""

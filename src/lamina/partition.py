@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from lamina.data.ordering import row_hashes
 from lamina.data.schema import Schema
 from lamina.data.splits import folds as split_into_folds
 from lamina.data.splits import holdout
-from lamina.data.table import Table
+from lamina.data.table import Column, Table
 from lamina.errors import ConfigError, DataError
 from lamina.model import row_weights, target_and_weights
 from lamina.training.recipe import validation_fraction
@@ -58,12 +59,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows before they are encoded: features as the schema knows them, target, weights, and columns for the split."""
+    """Rows before they are encoded: some of those of a table, which is copied only where ``features`` asks for them.
 
-    features: Table
+    Attributes:
+        checked: the table's columns as the schema knows them.
+        split_by: the table, with the columns that a split goes by.
+        index: positions of the rows in both, (n,).
+        y: encoded target (n,) or (n, k).
+        weights: (n,) or ``None``.
+        positions, folds: as in ``Part``.
+    """
+
+    checked: Table
+    split_by: Table
+    index: Array
     y: Array
     weights: Array | None
-    split_by: Table
     positions: Array
     folds: Array | None = None
 
@@ -71,22 +82,36 @@ class Rows:
     def of(cls, table: Table, schema: Schema, weights: Array | None, config: Config) -> "Rows":
         """Return the rows of training data, in their canonical order where they may be shuffled at all."""
         features = schema.check(table)[0]
-        y = schema.target.encode(table)
-        positions = np.arange(table.n_rows) if table.positions is None else table.positions
-        given = cls(features, y, weights, table, positions)
-        return given.rows(np.argsort(row_hashes(features, y, weights), kind="stable")) if config.shuffle else given
+        given = cls._all(table, features, schema.target.encode(table), weights)
+        if not config.shuffle:
+            return given
+        return given.rows(np.argsort(row_hashes(features, given.y, weights), kind="stable"))
 
     @classmethod
     def held_out(cls, table: Table, schema: Schema) -> "Rows":
         """Return the rows of a part that comes by itself."""
         y, weights = target_and_weights(schema, table)
-        positions = np.arange(table.n_rows) if table.positions is None else table.positions
-        return cls(schema.check(table)[0], y, weights, table, positions)
+        return cls._all(table, schema.check(table)[0], y, weights)
+
+    @classmethod
+    def _all(cls, table: Table, features: Table, y: Array, weights: Array | None) -> "Rows":
+        index = np.arange(table.n_rows)
+        return cls(features, table, index, y, weights, index if table.positions is None else table.positions)
+
+    @cached_property
+    def features(self) -> Table:
+        """The columns as the schema knows them."""
+        return self.checked.rows(self.index)
 
     def rows(self, index: Array) -> "Rows":
         weights, folds = (None if each is None else each[index] for each in (self.weights, self.folds))
-        features, split_by = self.features.rows(index), self.split_by.rows(index)
-        return Rows(features, self.y[index], weights, split_by, self.positions[index], folds)
+        return Rows(
+            self.checked, self.split_by, self.index[index], self.y[index], weights, self.positions[index], folds
+        )
+
+    def column(self, name: str | None) -> Column | None:
+        """Return a column that a split goes by, or ``None`` for no name."""
+        return None if name is None else self.split_by[name].rows(self.index)
 
     def encoded(self, encoder: Encoder, dtype: str) -> Part:
         return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds)
@@ -123,7 +148,7 @@ def split(
     rng = np.random.default_rng(config.seed)
     parts: dict[str, Rows] = {}
     rest = rows
-    source = rows.features.source
+    source = rows.checked.source
     fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
     for name, holding in fractions.items():
         if name == "validation" and holding is None:
@@ -143,8 +168,8 @@ def split(
                 rest.y,
                 rng,
                 is_class=bool(schema.target.classes),
-                group=None if config.group is None else rest.split_by[config.group],
-                time=None if config.time is None else rest.split_by[config.time],
+                group=rest.column(config.group),
+                time=rest.column(config.time),
             )
             if not len(held) or not len(kept):
                 raise DataError(f"{source}: a {name} share of {holding:g} of {len(rest.y)} rows leaves a part empty.")
@@ -165,9 +190,8 @@ def _folds(rows: Rows, config: Config, rng: np.random.Generator) -> Array | None
     n_members = config.members or 1
     if n_members < N_FOLDS or not config.early_stopping or config.time is not None or len(rows.y) < _MIN_FOLDED_ROWS:
         return None
-    group = None if config.group is None else rows.split_by[config.group]
     try:
-        parts = split_into_folds(N_FOLDS, rows.y, rng, group=group)
+        parts = split_into_folds(N_FOLDS, rows.y, rng, group=rows.column(config.group))
     except ConfigError:  # fewer groups than folds
         return None
     folds = np.empty(len(rows.y), dtype=np.int64)

@@ -20,6 +20,7 @@ from lamina.data.image_features import gradient_shape, oriented_gradients
 from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
 
+_BLOCK_ROWS = 512  # of images at a time
 RARE = 0  # the code of levels that are rare in training or were not there
 
 Arrays = dict[str, Any]  # NumPy arrays, and one of scipy.sparse
@@ -326,9 +327,10 @@ def _fit_image(name: str, column: Column, weights: Array | None, features: str) 
     width = ImageCode(name, shape, 0.0, 1.0, features).width
     # In blocks: a float copy of all images at once would take eight times their memory.
     total = np.zeros(3)
-    for start in range(0, len(column), 4096):
-        block = _image_numbers(column.values[start : start + 4096], features).reshape(-1, width).astype(np.float64)
-        w = np.ones(len(block)) if weights is None else weights[start : start + 4096]
+    for start in range(0, len(column), _BLOCK_ROWS):
+        block = _image_numbers(column.values[start : start + _BLOCK_ROWS], features).reshape(-1, width)
+        block = block.astype(np.float64)
+        w = np.ones(len(block)) if weights is None else weights[start : start + _BLOCK_ROWS]
         total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ (block**2).sum(axis=1)]
     mean = total[1] / total[0]
     deviation = float(np.sqrt(max(total[2] / total[0] - mean**2, 0.0)))

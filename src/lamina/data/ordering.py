@@ -14,6 +14,7 @@ from lamina.data.table import Column, Table
 
 Hashes = NDArray[np.uint64]
 
+_BLOCK_ROWS = 1024
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplying by it spreads all bits
 
 
@@ -56,6 +57,12 @@ def _number_hashes(values: NDArray[Any]) -> Hashes:
 
 
 def _byte_hashes(values: NDArray[Any]) -> Hashes:
+    # In blocks: padded copies of all images at once would take their memory a second time.
+    blocks = [_block_hashes(values[i : i + _BLOCK_ROWS]) for i in range(0, len(values), _BLOCK_ROWS)]
+    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint64)
+
+
+def _block_hashes(values: NDArray[Any]) -> Hashes:
     flat = np.ascontiguousarray(values.reshape(len(values), -1)).view(np.uint8).reshape(len(values), -1)
     padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % 8)))
     hashes = np.zeros(len(values), dtype=np.uint64)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -191,11 +192,15 @@ class Target:
         """Return classes (n,), labels (n, k) of 0 and 1, or values (n,), or (n, k) of several, for ``prediction``."""
         decided = self.decide(prediction)
         if self.task == "classification":
-            return np.asarray(self.class_array()[decided])
+            return np.asarray(self._class_values[decided])
         return decided[:, 0] if self.task == "regression" and len(self.names) == 1 else decided
 
     def class_array(self) -> NDArray[Any]:
         """Return the classes as an array of their own type: str, bool, int or float."""
+        return self._class_values.copy()
+
+    @cached_property
+    def _class_values(self) -> NDArray[Any]:
         return np.array(self.classes)
 
     def as_json(self) -> dict[str, Any]:

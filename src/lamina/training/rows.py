@@ -10,7 +10,8 @@ from torch import Tensor
 from lamina.losses import Loss
 from lamina.network.members import Network
 
-_PREDICTION_ROWS = 2048  # what a layer makes of so many stays in the cache of most processors
+# What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
+_PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,13 @@ def mean_loss(outputs: Tensor, rows: Rows, loss: Loss) -> float:
 
 
 def _slices(inputs: Mapping[str, Tensor], n_rows: int) -> list[dict[str, Tensor]]:
-    bounds = range(0, max(n_rows, 1), _PREDICTION_ROWS)  # no rows: one empty slice, and an empty (0, k)
-    return [{name: _between(values, start) for name, values in inputs.items()} for start in bounds]
+    width = sum(values.shape[1] for values in inputs.values() if values.layout != torch.sparse_csr)
+    step = min(_PREDICTION_ROWS, max(_PREDICTION_NUMBERS // max(width, 1), 1))
+    bounds = range(0, max(n_rows, 1), step)  # no rows: one empty slice, and an empty (0, k)
+    return [{name: _between(values, start, start + step) for name, values in inputs.items()} for start in bounds]
 
 
-def _between(values: Tensor, start: int) -> Tensor:
+def _between(values: Tensor, start: int, end: int) -> Tensor:
     if values.layout != torch.sparse_csr:
-        return values[start : start + _PREDICTION_ROWS]
-    return rows_at(values, torch.arange(start, min(start + _PREDICTION_ROWS, len(values)), device=values.device))
+        return values[start:end]
+    return rows_at(values, torch.arange(start, min(end, len(values)), device=values.device))
