@@ -103,6 +103,14 @@ def test_when_there_are_folds(n, options, rows):
     assert all((part.folds is not None) == (folded and name != "test") for name, part in run.parts.items())
 
 
+def test_members_share_the_images_that_are_held_out():
+    rng = np.random.default_rng(0)
+    pixels, digits = rng.integers(0, 256, (160, 4, 4), dtype=np.uint8), np.arange(160) % 2
+    run = lamina.prepare((pixels, digits), members=8, **OPTIONS)
+    assert {name: len(part) for name, part in run.parts.items()} == {"train": 128, "validation": 32}
+    assert run.parts["train"].folds is None
+
+
 def test_fewer_groups_than_folds_are_held_out_as_for_one_network():
     data = frame().with_columns(g=pl.Series(np.arange(160) % 3))
     run = lamina.prepare(data, "z", group="g", drop=["who", "when", "y"], members=8, **OPTIONS)

@@ -185,10 +185,13 @@ def held_out_by(folds: Array, members: int) -> Array:
 def _folds(rows: Rows, config: Config, rng: np.random.Generator) -> Array | None:
     """Return the fold of each row, (n,), or ``None`` where the members share the rows that they hold out, or have none.
 
-    Rows ordered by time have no folds: a member would be watched on rows older than those that it has seen.
+    Rows ordered by time have no folds: a member would be watched on rows older than those that it has seen. Nor have
+    images: a tenth of them is enough to watch, and a quarter withheld from each member costs more than it gives.
     """
-    n_members = config.members or 1
-    if n_members < N_FOLDS or not config.early_stopping or config.time is not None or len(rows.y) < _MIN_FOLDED_ROWS:
+    n_members, images = config.members or 1, any(column.type == "image" for column in rows.checked.columns.values())
+    if n_members < N_FOLDS or not config.early_stopping or config.time is not None or images:
+        return None
+    if len(rows.y) < _MIN_FOLDED_ROWS:
         return None
     try:
         parts = split_into_folds(N_FOLDS, rows.y, rng, group=rows.column(config.group))
