@@ -3,12 +3,12 @@
     python benchmarks/tables.py MODELS [TABLES] [SEEDS]     e.g.  tables.py lamina,linear concrete,phoneme 0,1,2
     python benchmarks/tables_report.py FILE [FILE ...]      tables and a picture of what such lines say
 
-MODELS: lamina, lamina-fast, lamina-best, linear, lgbm, xgb, cat, hgb, skmlp, realmlp; lamina-equal is our default with a
-time limit of the seconds that CatBoost took for the same fit (results/rivals.jsonl). All get the same rows: 80 % to train
-on, 20 % to test on, stratified for classes (adult: its own test file), and nothing but the target. Two threads. Error:
-log loss of classes, root mean squared error over the test target's standard deviation of numbers. Seconds are of the
-whole fit, encoding, validation and calibration included. The rivals need lightgbm, xgboost, catboost and pytabkit; what is
-not installed is left out with a line on stderr.
+MODELS: lamina, lamina-fast, lamina-best, linear, lgbm, xgb, cat, hgb, skmlp, realmlp; lamina-equal is our default
+with a time limit of the seconds that CatBoost took for the same fit (results/rivals.jsonl). All get the same rows: 80
+% to train on, 20 % to test on, stratified for classes (adult: its own test file), and nothing but the target. Two
+threads. Error: log loss of classes, root mean squared error over the test target's standard deviation of numbers.
+Seconds are of the whole fit, encoding, validation and calibration included. The rivals need lightgbm, xgboost,
+catboost and pytabkit; what is not installed is left out with a line on stderr.
 """
 
 import importlib
