@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.metrics import log_loss
 
 import lamina
@@ -218,9 +218,20 @@ def test_numbers_and_few_rows_have_no_temperature():
     held = (x, y)
     assert lamina.fit(noisy(), validation=held, **OPTIONS).report.calibration == {}
     held = noisy(MIN_CALIBRATION_ROWS)
-    found = lamina.fit(noisy(), validation=held, **OPTIONS).report.calibration
+    model = lamina.fit(noisy(), validation=held, **OPTIONS)
+    found = model.report.calibration
     assert sorted(found) == ["loss_after", "loss_before", "temperature"]
-    assert found["loss_after"] <= found["loss_before"]
+    p = model.predict_proba(held[0])
+    assert found["loss_after"] == pytest.approx(log_loss(held[1], p), rel=1e-9)
+
+    # What is least at this temperature is the loss with the labels smoothed by a share of 1 / (n + 2).
+    def smoothed(temperature: float) -> float:
+        logits = np.log(p) / temperature
+        of_all = -(logits - logsumexp(logits, axis=1, keepdims=True))
+        s = 1 / (len(p) + 2)
+        return float(np.mean((1 - s) * of_all[np.arange(len(p)), held[1]] + s * of_all.mean(axis=1)))
+
+    assert smoothed(1.0) < min(smoothed(0.98), smoothed(1.02))
 
 
 def test_labels_are_calibrated_by_their_own_loss():

@@ -171,7 +171,7 @@ def recording(loss: Loss, seen: list[float]) -> Loss:
 
 def measure_of(loss: Loss, rows: Rows) -> Measure:
     """Return what watches ``loss`` on ``rows`` for a single network."""
-    return lambda each: (mean_loss(each[:, 0], rows, loss), each[:, 0])
+    return lambda each, counted: (mean_loss(each[:, 0], rows, loss), each[:, 0])
 
 
 def test_rows_come_in_a_new_order_each_epoch_or_as_they_are():

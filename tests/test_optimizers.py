@@ -158,6 +158,24 @@ def test_a_fused_update_is_the_plain_one_of_torch_and_goes_on_where_it_was(ours,
     assert all(float(each.grad.abs().sum()) == 0 for each in alike[0])
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+def test_moments_without_a_gradient_end_at_zero_and_not_among_denormal_numbers(kind):
+    still, moving = torch.nn.Parameter(torch.ones(8)), torch.nn.Parameter(torch.ones(8))
+    groups = [{"params": [still, moving], "weight_decay": 0.0}]
+    fused = FusedOptimizer(kind, groups, 1e-3, beta1=0.9, beta2=0.95, eps=1e-8)
+    smallest = torch.finfo(torch.float32).tiny
+    for i in range(2000):
+        still.grad = torch.full((8,), 1e-3 if i < 5 else 0.0)
+        moving.grad = torch.full((8,), 1e-3)
+        fused.step()
+        for kept in fused.state.values():
+            for name in ("exp_avg", "exp_avg_sq"):
+                assert not bool(((kept[name] != 0) & (kept[name] < smallest)).any())
+    assert float(fused.state[still]["exp_avg"].abs().sum() + fused.state[still]["exp_avg_sq"].sum()) == 0
+    assert fused.state[moving]["exp_avg"].tolist() == pytest.approx([1e-3] * 8, rel=1e-4)
+    assert moving.tolist() == pytest.approx([1.0 - 2000 * 1e-3] * 8, abs=0.01)
+
+
 def test_the_state_of_other_parameters_is_refused():
     def of(n: int) -> FusedOptimizer:
         groups = [{"params": [torch.nn.Parameter(torch.ones(n))], "weight_decay": 0.0}]

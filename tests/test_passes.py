@@ -10,7 +10,7 @@ import torch
 import lamina
 from lamina.activations import ACTIVATIONS
 from lamina.losses import LOSSES
-from lamina.network.layers import draw
+from lamina.network.layers import Dropout, xorshift_
 from lamina.training.passes import ActivationStage, BatchNormStage, DropoutStage, passes_of
 from lamina.training.step import make_step
 
@@ -148,27 +148,66 @@ def test_what_is_done_in_place_is_the_activation_and_its_derivative(name):
 
 
 def test_the_stage_of_dropout_drops_what_the_layer_drops():
-    from lamina.network.layers import Dropout
-
-    module = Dropout(0.3).train()
+    module = Dropout(0.3)
     x = torch.randn(4, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))  # members, rows, units
-    module.generator = torch.Generator().manual_seed(3)
-    expected = module(x.transpose(0, 1).reshape(5, 28)).view(5, 4, 7).transpose(0, 1)
-    module.generator = torch.Generator().manual_seed(3)
+    module.train().generator = torch.Generator().manual_seed(3)
+    first, second = (module(x.transpose(0, 1).reshape(5, 28)).view(5, 4, 7).transpose(0, 1) for _ in range(2))
+    assert not torch.equal(first == 0, second == 0)
+    module.train().generator = torch.Generator().manual_seed(3)
     stage = DropoutStage(module, x)
-    found = stage.forward(x.clone())
-    torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
-    assert 20 < int((found == 0).sum()) < 60
+    for expected in (first, second):
+        found = stage.forward(x.clone())
+        torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
+        assert 20 < int((found == 0).sum()) < 60
     gradient = stage.backward(torch.ones_like(x))
     torch.testing.assert_close(gradient * x, found, rtol=1e-12, atol=0)
 
 
-def test_random_bits_are_even():
-    bits = torch.empty(100_000, dtype=torch.int64)
-    draw(bits, torch.Generator().manual_seed(0))
-    values = bits.view(torch.int16)
-    share = (values >= round(0.1 * 2**16) - 2**15).double().mean()
-    assert float(share) == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / 400_000))
+def test_random_bits_are_even_and_have_nothing_to_do_with_those_before():
+    module = Dropout(0.1).train()
+    module.generator = torch.Generator().manual_seed(0)
+    n, dropped = 100_000, []
+    for _ in range(20):
+        values = module.draw(n, torch.device("cpu"))
+        assert values.shape == (n,)
+        dropped.append((values < module.threshold).double())
+    shares = torch.stack(dropped)
+    within = 5 * math.sqrt(0.09 / n)  # five standard errors
+    assert float((shares.mean(1) - 0.1).abs().max()) < within
+    assert float((shares.mean(0).mean() - 0.1).abs()) < within / math.sqrt(20)
+    # A unit that was dropped is dropped again, one step and two steps later, as often as any other.
+    for later in (1, 2):
+        both = (shares[later:] * shares[:-later]).mean()
+        assert float(both) == pytest.approx(0.01, abs=5 * math.sqrt(0.0099 / (n * (20 - later))))
+
+
+def test_xorshift_is_marsaglias():
+    wanted, x = [], 88172645463325252  # his seed
+    for _ in range(3):
+        x ^= x << 13 & 2**64 - 1
+        x ^= x >> 7
+        x ^= x << 17 & 2**64 - 1
+        wanted.append(x)
+    assert wanted[0] == 8748534153485358512  # as the paper's own program prints it
+    bits = torch.tensor([88172645463325252, -1])
+    found = [xorshift_(bits, torch.empty_like(bits)).tolist() for _ in range(3)]
+    assert [first % 2**64 for first, _ in found] == wanted
+    assert found[0][1] % 2**64 != 2**64 - 1
+
+
+def test_an_epoch_of_dropout_depends_on_the_generator_alone():
+    module = Dropout(0.5).train()
+    module.generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        module.draw(64, torch.device("cpu"))
+    state = module.generator.get_state()
+    module.train()
+    first = [module.draw(n, torch.device("cpu")).tolist() for n in (64, 48, 80)]
+    assert len(first[1]) == 48
+    resumed = Dropout(0.5).train()
+    resumed.generator = torch.Generator()
+    resumed.generator.set_state(state)
+    assert [resumed.draw(n, torch.device("cpu")).tolist() for n in (64, 48, 80)] == first
 
 
 def test_batch_normalization_counts_as_torch_does():

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import lamina
 import lamina.training.rows
 from lamina.data.encoder import Encoder, NumberCode, SparseCode
 from lamina.losses import LOSSES
 from lamina.network.mlp import MLP
-from lamina.training.rows import Rows, mean_loss, predict_hidden, predict_outputs, rows_at
+from lamina.training.rows import Rows, mean_loss, predict_each, predict_hidden, predict_outputs, predict_unseen, rows_at
 
 F64 = torch.float64
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's, about its own state
@@ -126,3 +127,24 @@ def test_the_mean_loss_by_hand():
     outputs, target = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.0], [0.0], [0.0]])
     assert mean_loss(outputs, Rows({}, target), loss) == 7.0
     assert mean_loss(outputs, Rows({}, target, torch.tensor([1.0, 0.0, 3.0])), loss) == 49 / 4
+
+
+@pytest.mark.parametrize("members", [8, 6])
+def test_members_that_have_not_seen_a_row_compute_it_and_no_others(members):
+    run = lamina.prepare("wine", members=members, epochs=2, dtype="float64")
+    list(run.train())
+    rows, network = run._rows(run.parts["validation"], watched=True), run.state.network
+    every, held = predict_each(network, rows.inputs, len(rows)), rows.held > 0
+    each, counted = predict_unseen(network, rows)
+    assert counted.sum(1).tolist() == held.sum(1).tolist()
+    assert each.shape[1] == int(held.sum(1).max()) == 2
+    assert {1, 2} >= set(held.sum(1).tolist()) == ({2} if members == 8 else {1, 2})
+    for i in range(len(rows)):
+        torch.testing.assert_close(each[i][counted[i] > 0], every[i][held[i]], rtol=1e-12, atol=1e-12)
+        assert float(each[i][counted[i] == 0].abs().sum()) == 0
+    expected = network.combine(every, rows.held)
+    torch.testing.assert_close(network.combine(each, counted), expected, rtol=1e-12, atol=1e-12)
+    unwatched = Rows(rows.inputs, rows.target)
+    each, counted = predict_unseen(network, unwatched)
+    assert counted is None
+    assert torch.equal(each, every)

@@ -28,9 +28,9 @@ from lamina.model_report import Report
 from lamina.partition import Part, held_out_by
 from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
-from lamina.training.loop import EpochRecord, TrainState, train
+from lamina.training.loop import EpochRecord, Measure, TrainState, train
 from lamina.training.recipe import threads
-from lamina.training.rows import Rows, mean_loss, predict_each
+from lamina.training.rows import Rows, mean_loss, predict_unseen
 
 Array = NDArray[Any]
 
@@ -180,9 +180,9 @@ class Run:
 
     def _of_unseen(self, part: Part) -> Array:
         """Return predictions for a part; where members hold out folds, by those that have not seen the row."""
-        rows, network = self._rows(part, watched=True), self.state.network
-        each = predict_each(network, rows.inputs, len(rows)).double()
-        outputs = network.combine(each, None if rows.held is None else rows.held.double())
+        network = self.state.network
+        each, counted = predict_unseen(network, self._rows(part, watched=True))
+        outputs = network.combine(each.double(), None if counted is None else counted.double())
         return prediction_of(outputs.cpu(), self.config.loss, self.scaler)
 
     def _calibrated(self, model: Model) -> tuple[dict[str, float], Array | None]:
@@ -195,9 +195,10 @@ class Run:
         rows = self._rows(part, watched=True)
         calibrates = config.calibrate and model.task != "regression" and len(part) >= MIN_CALIBRATION_ROWS
         network = self.state.network
-        each = predict_each(network, rows.inputs, len(rows)).double()
+        each, counted = predict_unseen(network, rows)
+        each, counted = each.double(), None if counted is None else counted.double()
         if model.task == "regression":
-            model.scores = self._conformal_scores(each, rows)
+            model.scores = self._conformal_scores(network.combine(each, counted), rows)
         exact = replace(rows, weights=None if rows.weights is None else rows.weights.double())
         # On rows that are all right no temperature is low enough: each class keeps a share of one row in n + 2, as in
         # Platt 1999, section 2.2.
@@ -205,44 +206,44 @@ class Run:
         loss, plain = LOSSES[config.loss].bound({**config.as_dict(), **smoothing}), self._watched_loss()
 
         def loss_at(temperature: float, loss: Loss = loss) -> float:
-            return mean_loss(network.combine(scaled(each, temperature), rows.held), exact, loss)
+            return mean_loss(network.combine(scaled(each, temperature), counted), exact, loss)
 
         of_held, report = 1.0, {}
         if calibrates:
             of_held, _ = best_temperature(loss_at)
             temperature = of_held
-            if rows.held is not None:
-                alone = best_temperature(lambda t: _loss_alone(each / t, exact, loss))[0]
+            if counted is not None:
+                alone = best_temperature(lambda t: _loss_alone(each / t, counted, exact, loss))[0]
                 # Of six members two hold out some rows and one the others; the temperature goes with 1 / n.
                 weights = None if exact.weights is None else exact.weights.cpu().numpy()
-                share = np.average(1 / rows.held.double().sum(1).cpu().numpy(), weights=weights)
-                temperature = temperature_of_all(alone, of_held, float(1 / share), each.shape[1])
+                share = np.average(1 / counted.sum(1).cpu().numpy(), weights=weights)
+                temperature = temperature_of_all(alone, of_held, float(1 / share), self.config.members or 1)
             report = {
                 "temperature": temperature,
                 "loss_before": loss_at(1.0, plain),
                 "loss_after": loss_at(of_held, plain),
             }
             model.network.scale_outputs(1 / temperature)
-        if rows.held is None:
+        if counted is None:
             return report, None
-        outputs = network.combine(scaled(each, of_held), rows.held.double())
+        outputs = network.combine(scaled(each, of_held), counted)
         return report, prediction_of(outputs.cpu(), config.loss, self.scaler)
 
-    def _conformal_scores(self, each: Tensor, rows: Rows) -> ConformalScores:
+    def _conformal_scores(self, outputs: Tensor, rows: Rows) -> ConformalScores:
         """Return the errors on validation rows: where members hold out folds, of those members that hold the row out.
 
         All members together err a little less, so that intervals are a little too wide rather than too narrow.
         """
         values = LOSSES[self.config.loss].output_map
         y = rows.target.double().cpu().numpy()
-        errors = y - values(self.state.network.combine(each, rows.held)).cpu().numpy()
+        errors = y - values(outputs).cpu().numpy()
         return ConformalScores.of(errors)
 
     def _watched_loss(self) -> Loss:
         # Smoothed labels help to train; what is watched is the loss of the labels themselves.
         return LOSSES[self.config.loss].bound({**self.config.as_dict(), "label_smoothing": 0.0})
 
-    def _measure(self, rows: Rows) -> Callable[[Tensor], tuple[float, Tensor]]:
+    def _measure(self, rows: Rows) -> Measure:
         """Return what is watched: the loss at the temperature that suits the epoch, which will be folded in at the end.
 
         A network's ranking of rows improves long after its probabilities have become too bold: stopping by the loss as
@@ -252,9 +253,9 @@ class Run:
         loss, network = self._watched_loss(), self.state.network
         calibrates = self.config.calibrate and ((self.config.members or 1) > 1 or bool(self.config.averaging))
 
-        def measured(each: Tensor) -> tuple[float, Tensor]:
+        def measured(each: Tensor, counted: Tensor | None) -> tuple[float, Tensor]:
             def at(temperature: float) -> Tensor:
-                return network.combine(scaled(each, temperature), rows.held)
+                return network.combine(scaled(each, temperature), counted)
 
             if not calibrates or self.schema.target.task == "regression" or len(rows) < MIN_CALIBRATION_ROWS:
                 outputs = at(1.0)
@@ -359,15 +360,14 @@ class Run:
         return measured
 
 
-def _loss_alone(each: Tensor, rows: Rows, loss: Loss) -> float:
-    """Return the mean loss of single members, (n, members, k), on the rows that they have not seen.
+def _loss_alone(each: Tensor, counted: Tensor, rows: Rows, loss: Loss) -> float:
+    """Return the mean loss of single members, (n, h, k), on the rows that they have not seen.
 
-    Every row counts as much as any other, by however many members it was not seen.
+    Every row counts as much as any other, by however many members it was not seen: ``counted`` (n, h).
     """
-    members = each.shape[1]
-    values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(members, dim=0)).view(-1, members)
-    assert rows.held is not None
-    weights = rows.held / rows.held.sum(1, keepdim=True)
+    h = each.shape[1]
+    values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(h, dim=0)).view(-1, h)
+    weights = counted / counted.sum(1, keepdim=True)
     if rows.weights is not None:
         weights = weights * rows.weights[:, None]
     return float((values * weights).sum() / weights.sum())

@@ -15,13 +15,14 @@ from lamina.network.members import Network
 from lamina.training.averaging import average_in, exchange
 from lamina.training.flat import FlatWeights
 from lamina.training.optimizers import OPTIMIZERS, AnyOptimizer, parameter_groups
-from lamina.training.rows import Rows, mean_loss, predict_each
+from lamina.training.rows import Rows, mean_loss, predict_unseen
 from lamina.training.schedules import SCHEDULES
 from lamina.training.step import make_full_batch_step, make_step
 
 Score = Callable[[Tensor], float | None]
-# (outputs (n, members, k) on the validation rows) -> what is watched of them, and their average (n, k).
-Measure = Callable[[Tensor], tuple[float, Tensor]]
+# (outputs (n, h, k) on the validation rows of the members that have not seen them, and their weights, as
+# ``predict_unseen`` returns them) -> what is watched of them, and their average (n, k).
+Measure = Callable[[Tensor, Tensor | None], tuple[float, Tensor]]
 
 _LIMIT_MARGIN = 0.02
 _USUAL_LEARNING_RATE = 0.1
@@ -233,12 +234,12 @@ def train(
         if flat is not None:
             exchange(flat.weights, state.averaged)
         held = Rows(batch.inputs, batch.target) if validation is None else validation
-        each = predict_each(state.network, held.inputs, len(held))
+        each, counted = predict_unseen(state.network, held)
         if measure is None or validation is None:
-            outputs = state.network.combine(each, held.held)
+            outputs = state.network.combine(each, counted)
             after = mean_loss(outputs, held, loss)
         else:
-            after, outputs = measure(each)
+            after, outputs = measure(each, counted)
         if not math.isfinite(after):
             _stop_at_divergence(state, rows, learning_rate)
             return

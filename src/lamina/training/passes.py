@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.network.embeddings import Inputs
-from lamina.network.layers import Activate, Affine, Dropout, draw
+from lamina.network.layers import Activate, Affine, Dropout
 from lamina.network.members import FirstAffine, MemberAffine, Members
 from lamina.network.mlp import MLP
 from lamina.training.input_stages import InputStage, input_layers, with_gradients
@@ -123,16 +123,16 @@ class DropoutStage:
 
     def __init__(self, module: Dropout, like: Tensor, by_row: bool = True) -> None:
         """``by_row``: whether the members of a row are neighbours where the draws are counted."""
-        m, n, units = like.shape
-        self.module = module
-        self.bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64)
-        of_units = self.bits.view(torch.int16)[: like.numel()]
-        self.of_units = of_units.view(n, m, units).transpose(0, 1) if by_row else of_units.view(m, n, units)
+        self.module, self.by_row = module, by_row
+        self.kept = torch.empty_like(like, dtype=torch.int16)
         self.factor, self.out = torch.empty_like(like), torch.empty_like(like)
 
     def forward(self, x: Tensor) -> Tensor:
-        draw(self.bits, self.module.generator)
-        torch.ge(self.of_units, self.module.threshold, out=self.factor)
+        m, n, units = x.shape
+        bits = self.module.draw(x.numel(), x.device)
+        of_units = bits.view(n, m, units).transpose(0, 1) if self.by_row else bits.view(m, n, units)
+        # Compared as what they are and converted after it: at once, torch would take twice as long.
+        self.factor.copy_(torch.ge(of_units, self.module.threshold, out=self.kept))
         return torch.mul(x, self.factor.mul_(1 / (1 - self.module.p)), out=self.out)
 
     def backward(self, gradient: Tensor) -> Tensor:
