@@ -1,13 +1,14 @@
-"""Model folders that were changed: ``Model.load`` refuses them in one sentence, or what it returns predicts.
+"""Model folders that were changed: they are refused in one sentence, or what is loaded predicts.
 
 Where the line is. A byte that changed without the checksum is noticed: the folder is refused, or it predicts what it
 did before. Who changes ``model.json`` and renews its checksum has written another model: it may predict otherwise, and
 a value of the right form, such as another mean or another class, is not refused. What must not happen is anything but a
-prediction of the right shape or a ``LaminaError``, in little time and memory. The NumPy runtime draws the same line, in
-test_runtime.py.
+prediction of the right shape or a ``LaminaError``, in little time and memory. ``Model.load`` and the NumPy runtime draw
+the same line; more of the runtime is in test_runtime.py.
 """
 
 import copy
+import hashlib
 import json
 import warnings
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import lamina
 from lamina.errors import LaminaError, ModelFileError
+from lamina.export import runtime
 from lamina.model_file import _checksum
 from random_models import frame
 
@@ -127,18 +130,39 @@ def write(folder: Path, document: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(document))
 
 
-def use(folder: Path, rows: Any) -> np.ndarray | None:
+Use = Callable[[Path, Any], np.ndarray]
+
+
+def by_model(folder: Path, rows: Any) -> np.ndarray:
+    model = lamina.load(folder)
+    outputs = model.predict_outputs(rows)
+    model.predict(rows)
+    if model.task == "regression" and model.scores is not None:
+        model.predict_interval(rows, 0.5)
+    model.summary()
+    return outputs
+
+
+def by_runtime(folder: Path, rows: Any) -> np.ndarray:
+    loaded = runtime.load(folder)
+    each: Any = rows.drop("y").to_dicts() if isinstance(rows, pl.DataFrame) else rows
+    outputs = loaded.predict_outputs(each)
+    loaded.predict(each)
+    one = loaded.predict_outputs(each[0] if isinstance(each, list) else each[:1])
+    assert one.shape == outputs[:1].shape
+    if not isinstance(each, list):
+        loaded.logits(each[0].ravel())
+    return outputs
+
+
+USES = {"model": by_model, "runtime": by_runtime}
+
+
+def use(folder: Path, rows: Any, way: str = "model") -> np.ndarray | None:
     """Return the outputs of the model in ``folder``; ``None`` where it was refused, in one sentence."""
-    said = "nothing"
     try:
-        model = lamina.load(folder)
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            outputs = model.predict_outputs(rows)
-            model.predict(rows)
-            if model.task == "regression" and model.scores is not None:
-                model.predict_interval(rows, 0.5)
-        model.summary()
-        return outputs
+            return USES[way](folder, rows)
     except LaminaError as error:
         said = str(error)
     assert 10 < len(said) < 2000
@@ -146,15 +170,16 @@ def use(folder: Path, rows: Any) -> np.ndarray | None:
     return None
 
 
-def mutate(original: Original, seed: int, n: int) -> tuple[int, int]:
+def mutate(original: Original, seed: int, n: int, way: str = "model") -> tuple[int, int]:
     """Change the document ``n`` times, its checksum renewed; return how often it was refused, and how often not."""
     document = json.loads((original.folder / "model.json").read_bytes())
-    all_places = places({key: value for key, value in document.items() if key != "checksum"})
+    unread = ("checksum", "report", "history", "scores") if way == "runtime" else ("checksum",)
+    all_places = places({key: value for key, value in document.items() if key not in unread})
     rng = np.random.default_rng(seed)
     refused = 0
     for _ in range(n):
         write(original.folder, changed(document, all_places, rng))
-        outputs = use(original.folder, original.rows)
+        outputs = use(original.folder, original.rows, way)
         if outputs is None:
             refused += 1
         else:
@@ -174,6 +199,80 @@ def test_wrong_values_behind_a_right_checksum_are_refused_or_predict(original):
 def test_a_thousand_wrong_values_of_each_model(original):
     refused, used = mutate(original, 1, 1000)
     assert min(refused, used) > 250
+
+
+NO_SPARSE = pytest.mark.parametrize("original", ["numbers", "mixed", "images"], indirect=True)
+
+
+@NO_SPARSE
+def test_wrong_values_are_refused_by_the_runtime_too_or_predict(original):
+    refused, used = mutate(original, 0, 100, "runtime")
+    assert min(refused, used) > 20
+
+
+@pytest.mark.slow
+@NO_SPARSE
+def test_a_thousand_wrong_values_of_each_model_in_the_runtime(original):
+    refused, used = mutate(original, 1, 1000, "runtime")
+    assert min(refused, used) > 250
+
+
+def changed_weights(content: bytes, rng: np.random.Generator) -> bytes:
+    """Return a weights file with another header, other numbers or other bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header, numbers = json.loads(content[8 : 8 + length]), content[8 + length :]
+    names, kind = sorted(header), int(rng.integers(6))
+    first, second = (names[int(rng.integers(len(names)))] for _ in range(2))
+    if kind == 0:
+        return damaged(content, rng)
+    if kind == 1:
+        header = changed(header, places(header), rng)
+    elif kind == 2:  # numbers of any size, NaN and infinite ones among them
+        start, end = header[first]["data_offsets"]
+        numbers = numbers[:start] + rng.bytes(end - start) + numbers[end:]
+    elif kind == 3:
+        header[first], header[second] = header[second], header[first]
+    elif kind == 4:
+        header[first]["shape"] = header[first]["shape"][::-1]
+    else:
+        header[first]["dtype"] = {"F32": "I32", "I64": "F64"}.get(header[first]["dtype"], "F32")
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + numbers
+
+
+def put_weights(folder: Path, content: bytes) -> None:
+    """Put other weights into a folder, under their own name and checksum."""
+    for path in folder.glob("weights-*"):
+        path.unlink()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"weights-{digest}.safetensors"
+    (folder / name).write_bytes(content)
+    document = json.loads((folder / "model.json").read_bytes())
+    write(folder, {**document, "files": {"weights": {"name": name, "sha256": digest}}})
+
+
+def mutate_weights(original: Original, n: int) -> None:
+    (path,) = original.folder.glob("weights-*")
+    content, rng, refused = path.read_bytes(), np.random.default_rng(4), 0
+    ways = ["model", *(["runtime"] if isinstance(original.rows, pl.DataFrame | np.ndarray) else [])]
+    for _ in range(n):
+        put_weights(original.folder, changed_weights(content, rng))
+        for way in ways:
+            outputs = use(original.folder, original.rows, way)
+            refused += outputs is None
+            assert outputs is None or (outputs.dtype, outputs.shape) == (np.float64, original.outputs.shape)
+    assert 0.2 < refused / (n * len(ways)) < 0.8
+    put_weights(original.folder, content)
+    assert np.array_equal(lamina.load(original.folder).predict_outputs(original.rows), original.outputs)
+
+
+def test_other_weights_behind_a_right_checksum_are_refused_or_predict(original):
+    mutate_weights(original, 60)
+
+
+@pytest.mark.slow
+def test_five_hundred_other_weights_of_each_model(original):
+    mutate_weights(original, 500)
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -233,12 +332,18 @@ def test_a_report_that_was_meddled_with_is_drawn_or_refused(original):
 
 
 def refusal(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Return why the folder is refused, by the runtime with the same words, unless it is for the history."""
     document = json.loads((folder / "model.json").read_bytes())
     change(document)
     write(folder, document)
     with pytest.raises(ModelFileError) as caught:
         lamina.load(folder)
-    return str(caught.value).removeprefix(f"{str(folder)!r} is not a model of this format: ")
+    said = str(caught.value).removeprefix(f"{str(folder)!r} is not a model of this format: ")
+    if not said.startswith("history"):
+        with pytest.raises(ModelFileError) as caught:
+            runtime.load(folder)
+        assert str(caught.value).endswith(said)
+    return said
 
 
 @pytest.mark.parametrize("original", ["mixed"], indirect=True)
@@ -272,6 +377,8 @@ def test_an_image_larger_than_its_weights_is_refused(original):
     [
         (("encoder", "numbers", 0), {"mean": "3"}, "encoder.numbers.mean is of another type than it should be."),
         (("encoder", "numbers", 0), {"mean": 10**400}, "encoder.numbers.mean is of another type than it should be."),
+        (("encoder", "numbers", 0), {"scale": 0}, "a column is divided by a number that is not above 0."),
+        (("encoder", "numbers", 0), {"scale": -2.0}, "a column is divided by a number that is not above 0."),
         (("encoder", "numbers", 0), {"name": ["age"]}, "encoder.numbers.name is of another type than it should be."),
         (("encoder", "numbers", 0), {"name": "size"}, "schema and encoder have other columns of the kind number."),
         (("encoder", "numbers", 0), {"edges": [1.0, 0.5]}, "the bounds of bins are not in ascending order."),
@@ -287,6 +394,8 @@ def test_an_image_larger_than_its_weights_is_refused(original):
         (("schema", "target"), {"classes": []}, "the target has no names, or classes that do not fit its task."),
         (("schema", "target"), {"classes": [{}]}, "schema.target.classes is of another type than it should be."),
         (("schema", "target"), {"task": "regression"}, "the target has no names, or classes that do not fit its task."),
+        (("config",), {"activation": ["relu", []]}, "config.activation is of another type than it should be."),
+        (("config",), {"rank": 1.5}, "config.rank is of another type than it should be."),
         (("history", 0), {"epoch": "one"}, "history.epoch is of another type than it should be."),
     ],
 )
@@ -297,3 +406,13 @@ def test_what_does_not_fit_is_said(original, part, change, said):
         document.update(change)
 
     assert refusal(original.folder, apply) == said
+
+
+@pytest.mark.parametrize("original", ["numbers"], indirect=True)
+def test_a_header_that_is_no_header_is_said_in_a_line(original):
+    text = json.dumps("x" * 5000).encode()
+    put_weights(original.folder, len(text).to_bytes(8, "little") + text)
+    for way in (lamina.load, runtime.load):
+        with pytest.raises(ModelFileError, match=r"^the weights in .* are not safetensors: ") as caught:
+            way(original.folder)
+        assert len(str(caught.value)) < 800

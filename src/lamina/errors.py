@@ -52,3 +52,9 @@ def shortened(names: Iterable[str], limit: int = 12) -> str:
     names = list(names)
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what an error says on one line of a bearable length, without a full stop: torch writes several."""
+    text = " ".join(str(error).split()).removesuffix(".")
+    return text if len(text) <= 500 else f"{text[:500]}..."

@@ -16,12 +16,12 @@ from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.table import Table
 from lamina.data.target_scaling import TargetScaler
-from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError
+from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, in_one_line
 from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
-from lamina.model_forms import UNFIT, check_form, check_meaning, check_size, in_one_line, missing_row
+from lamina.model_forms import UNFIT, check_form, check_meaning, check_size, missing_row
 from lamina.model_report import Report
 from lamina.model_upgrades import upgraded
 from lamina.network.members import Members, Network
@@ -260,7 +260,7 @@ class Model:
         """
         document, tensors = read_folder(folder)
         try:
-            model = cls._of(check_form(upgraded(document)), tensors)
+            model = cls._of(check_form(upgraded(document), EpochRecord), tensors)
             model._try()
         except UNFIT as error:
             raise ModelFileError(f"{str(folder)!r} is not a model of this format: {in_one_line(error)}.") from None
@@ -291,7 +291,7 @@ class Model:
         encoder = Encoder.from_json(document["encoder"])
         config = Config.of(**document["config"])
         check_meaning(schema, encoder)
-        check_size(encoder, config, schema.target.n_outputs, sum(array.size for array in tensors.values()))
+        check_size(encoder, config.as_dict(), schema.target.n_outputs, sum(array.size for array in tensors.values()))
         network = build_network(encoder, schema.target.n_outputs, config, torch.Generator())
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         network.eval()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.errors import ModelFileError
+from lamina.errors import ModelFileError, in_one_line
 
 FORMAT_VERSION = 3
 PAGE = "report.html"
@@ -224,7 +224,7 @@ def _unpacked(content: Document, weights: bytes, path: Path) -> tuple[Document, 
     try:
         return content, dict(load(weights))
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelFileError(f"the weights in {str(path)!r} are not safetensors: {error}.") from None
+        raise ModelFileError(f"the weights in {str(path)!r} are not safetensors: {in_one_line(error)}.") from None
 
 
 def _read_document(path: Path, kind: "_Kind") -> Document:

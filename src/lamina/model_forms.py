@@ -1,7 +1,8 @@
 """Whether the document of a model folder has the form that it should, before anything is made of it.
 
 A checksum says that a file is as it was written, not by whom. So what is read is held against the types of the records
-that it becomes, and the network's size against the numbers that are there.
+that it becomes, and the network's size against the numbers that are there. ``Model.load`` and the NumPy runtime both do
+so, hence without torch.
 """
 
 import itertools
@@ -10,11 +11,11 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from lamina.config import Config
 from lamina.data.date_parts import PARTS
 from lamina.data.encoder import CategoryCode, Encoder, ImageCode, NumberCode, SparseCode
 from lamina.data.image_features import gradient_shape
@@ -24,7 +25,6 @@ from lamina.data.target import Target
 from lamina.data.target_scaling import ColumnScaling
 from lamina.intervals import ConformalScores
 from lamina.model_file import Document
-from lamina.training.loop import EpochRecord
 
 _PARTS = {"numbers": NumberCode, "categories": CategoryCode, "images": ImageCode, "blocks": SparseCode}
 # What is raised where a document that was meddled with is made a model, or predicts.
@@ -33,8 +33,28 @@ UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, Ru
 _CLASS = str | bool | int | float
 
 
-def check_form(document: Document) -> Document:
-    """Return a document of the present format when the types of what is in it are those of its records.
+@dataclass(frozen=True)
+class _NetworkOptions:
+    """Those options that say what the weights are; see ``lamina.config.Config``."""
+
+    hidden_units: tuple[int, ...] | None
+    activation: str | tuple[str, ...]
+    members: int | None
+    numeric: str
+    layer: str
+    rank: int
+    phm_n: int
+    embedding_width: int
+    normalization: str
+    loss: str
+
+
+def check_form(document: Document, epoch: type | None = None) -> Document:
+    """Return a document of the present format when the types of what predicts are those of its records.
+
+    Args:
+        document: of a model folder, upgraded.
+        epoch: the record of an epoch, where the history matters.
 
     Raises:
         ValueError: a value of another type; the message says where.
@@ -50,7 +70,9 @@ def check_form(document: Document) -> Document:
         _check_records(scaler["columns"], ColumnScaling, "scaler.columns")
     if document["scores"] is not None:
         _check_records([document["scores"]], ConformalScores, "scores")
-    _check_records(document["history"], EpochRecord, "history")
+    _check_records([document["config"]], _NetworkOptions, "config")
+    if epoch is not None:
+        _check_records(document["history"], epoch, "history")
     return document
 
 
@@ -112,6 +134,9 @@ def check_meaning(schema: Schema, encoder: Encoder) -> None:
     for column in schema.features:
         if column.name in shapes and (shapes[column.name] != column.shape or min(column.shape) < 1):
             raise ValueError(f"column {column.name!r} has two shapes, or one without content")
+    scales = [*(code.scale for code in encoder.numbers), *(code.scale for code in encoder.images)]
+    if not all(scale > 0 for scale in scales):
+        raise ValueError("a column is divided by a number that is not above 0")
     if any(code.part not in ("", *PARTS) for code in encoder.numbers):
         raise ValueError("a part of a date that is none")
     if any(edges[0] >= edges[-1] or list(edges) != sorted(set(edges)) for edges in _edges(encoder)):
@@ -127,42 +152,36 @@ def _edges(encoder: Encoder) -> list[tuple[float, ...]]:
     return [code.edges for code in encoder.numbers if code.edges]
 
 
-def check_size(encoder: Encoder, config: Config, n_outputs: int, n_numbers: int) -> None:
+def check_size(encoder: Encoder, options: Mapping[str, Any], n_outputs: int, n_numbers: int) -> None:
     """Refuse a network that has more weights than there are, before memory is taken for it.
 
     Args:
-        encoder, config, n_outputs: what the network is made from, held together by ``check_meaning``.
+        encoder, options, n_outputs: what the network is made from, held together by ``check_meaning``.
         n_numbers: how many numbers the weights file holds.
 
     Raises:
         ValueError: at least so many are missing; what passes may still be too few.
     """
-    k, units = config.members or 1, config.hidden_units or ()
+    k, units = options["members"] or 1, options["hidden_units"] or ()
     embedded = [code for code in encoder.categories if not code.one_hot]
     width = len(encoder.numbers) + sum(code.n_codes - 1 for code in encoder.categories if code.one_hot)
-    width += len(embedded) * config.embedding_width + sum(_image_width(code) for code in encoder.images)
-    needed = k * sum(units) + config.embedding_width * sum(code.n_codes for code in embedded)
-    if config.numeric in ("piecewise_embedding", "mixed") and k > 1 and (edges := _edges(encoder)):
+    width += len(embedded) * options["embedding_width"] + sum(_image_width(code) for code in encoder.images)
+    needed = k * sum(units) + options["embedding_width"] * sum(code.n_codes for code in embedded)
+    if options["numeric"] in ("piecewise_embedding", "mixed") and k > 1 and (edges := _edges(encoder)):
         needed += len(encoder.numbers) * (max(map(len, edges)) - 1)
     pairs = list(itertools.pairwise([width, *units, n_outputs]))
-    dense = pairs[-1:] if k == 1 and config.layer != "dense" else pairs
+    dense = pairs[-1:] if k == 1 and options["layer"] != "dense" else pairs
     needed += k * sum(a * b for a, b in dense)
-    if config.layer == "low_rank" and k == 1:
-        needed += sum(min(config.rank, a, b) * (a + b) for a, b in pairs[:-1])
-    if config.layer == "phm" and k == 1 and units:
-        needed += config.phm_n**3
+    if options["layer"] == "low_rank" and k == 1:
+        needed += sum(min(options["rank"], a, b) * (a + b) for a, b in pairs[:-1])
+    if options["layer"] == "phm" and k == 1 and units:
+        needed += options["phm_n"] ** 3
     if needed > n_numbers:
         raise ValueError(f"a network of at least {needed} numbers, of which {n_numbers} are there")
 
 
 def _image_width(code: ImageCode) -> int:
     return math.prod(gradient_shape(code.shape) if code.features == "gradients" else code.shape)  # of any length
-
-
-def in_one_line(error: Exception) -> str:
-    """Return what an error says on one line of a bearable length, without a full stop: torch writes several."""
-    text = " ".join(str(error).split()).removesuffix(".")
-    return text if len(text) <= 500 else f"{text[:500]}..."
 
 
 def missing_row(schema: Schema) -> Table:

@@ -185,13 +185,14 @@ def _check_supported(encoder: Encoder, config: Mapping[str, Any]) -> None:
     for name in (named,) if isinstance(named, str) else named:
         if name not in ACTIVATE:
             raise ConfigError(
-                f"the activation {name!r} is not built in and cannot be taken to NumPy or ONNX; use the model itself."
+                f"the activation {repr(name)[:80]} is not built in and cannot be taken to NumPy or ONNX; "
+                "use the model itself."
             )
     for option, known in (("layer", ("dense", "phm", "low_rank")), ("normalization", ("none", "batch", "layer")),
                           ("loss", tuple(OUTPUT_OF_LOSS))):  # fmt: skip
         if config[option] not in known:
             raise ConfigError(
-                f"{option} = {config[option]!r} is not built in, so it cannot be taken to NumPy or ONNX; "
+                f"{option} = {repr(config[option])[:80]} is not built in, so it cannot be taken to NumPy or ONNX; "
                 "use the model itself."
             )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
-from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, SchemaError
+from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, SchemaError, in_one_line
 from lamina.export.direct import Direct, direct_of
 from lamina.export.numpy_functions import OUTPUT_MAP
 from lamina.export.numpy_network import outputs_of
@@ -28,6 +28,7 @@ from lamina.export.plan import Plan, plan_of
 from lamina.export.rows import RowEncoder, table_of
 from lamina.export.weights_file import read_weights
 from lamina.model_file import Document, read_folder_bytes
+from lamina.model_forms import UNFIT, check_form, check_meaning, check_size
 from lamina.model_upgrades import upgraded
 
 Array = NDArray[Any]
@@ -178,18 +179,21 @@ def load(folder: str | Path) -> Runtime:
     document, weights = read_folder_bytes(folder)
     tensors = read_weights(weights, str(folder))
     try:
-        runtime = _runtime(upgraded(document), tensors)
+        runtime = _runtime(check_form(upgraded(document)), tensors)
         _try(runtime)
         return runtime
     except ConfigError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
-        raise ModelFileError(f"{str(folder)!r} is not a model of this format: {error}.") from None
+    except UNFIT as error:
+        raise ModelFileError(f"{str(folder)!r} is not a model of this format: {in_one_line(error)}.") from None
 
 
 def _runtime(document: Document, tensors: dict[str, Array]) -> Runtime:
     schema = Schema.from_json(document["schema"])
     encoder = Encoder.from_json(document["encoder"])
+    check_meaning(schema, encoder)
+    n_numbers = sum(array.size for array in tensors.values())
+    check_size(encoder, document["config"], schema.target.n_outputs, n_numbers)
     scaler = None if document["scaler"] is None else TargetScaler.from_json(document["scaler"])
     plan = plan_of(encoder, document["config"], tensors, schema.target.n_outputs)
     return Runtime(schema, encoder, plan, scaler)

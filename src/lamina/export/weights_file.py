@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.errors import ModelFileError
+from lamina.errors import ModelFileError, in_one_line
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
@@ -30,7 +30,7 @@ def read_weights(content: bytes, source: str) -> dict[str, NDArray[Any]]:
         return _arrays(content)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelFileError(
-            f"the weights in {source!r} are not safetensors: {error}. Train or copy the model again."
+            f"the weights in {source!r} are not safetensors: {in_one_line(error)}. Train or copy the model again."
         ) from None
 
 

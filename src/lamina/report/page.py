@@ -3,8 +3,8 @@
 from html import escape
 
 import lamina
-from lamina.errors import ModelFileError
-from lamina.model_forms import UNFIT, in_one_line
+from lamina.errors import ModelFileError, in_one_line
+from lamina.model_forms import UNFIT
 from lamina.report import sections
 from lamina.report.html import text
 from lamina.report.subject import Subject
