@@ -258,6 +258,7 @@ BOTH = {
     "time_limit": ({}, 1e-9, iterations),
     "device": ({}, ABSENT, refusal),
     "dtype": ({}, "float64", predictions),
+    "precision": ({"hidden_layer_sizes": (512, 512), "batch_size": 64, "precision": "float32"}, "bfloat16", predictions),
 }
 TABLES = {
     MLPClassifier: {

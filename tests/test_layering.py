@@ -38,6 +38,7 @@ FLOORS = [
         "network.members",
     ],
     [
+        "training.bfloat16",
         "training.fused",
         "training.optimizers",
         "training.schedules",

@@ -238,6 +238,10 @@ class Config:
     dtype: str = _option(
         "float32", "Number format of weights and steps.", "choice", "Run", choices=("float32", "float64")
     )
+    precision: str = _option(
+        "auto", "Number format of large products in training; auto: bfloat16 where the processor's flags say that it "
+        "pays, else that of the weights.", "choice", "Run", choices=("auto", "float32", "float64", "bfloat16"),
+    )  # fmt: skip
 
     @classmethod
     def of(cls, **values: Any) -> "Config":

@@ -48,8 +48,8 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
             (greater is better); ``None``: the loss. With it, a share of X is held out from all members alike.
         class_weight: ``"balanced"``, or a weight for each class.
         positive_class, threshold: of two classes, the one that is predicted from this probability on.
-        loss, label_smoothing, numeric, dropout, normalization, clip_norm, time_limit, device, dtype: see
-            ``lamina train --help``.
+        loss, label_smoothing, numeric, dropout, normalization, clip_norm, time_limit, device, dtype,
+            precision: see ``lamina train --help``.
 
     Attributes:
         classes_: the classes in sorted order, (k,); of k labels their positions.
@@ -99,6 +99,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         time_limit: float | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        precision: str = "auto",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         positive_class: Any = None,
@@ -140,6 +141,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         self.time_limit = time_limit
         self.device = device
         self.dtype = dtype
+        self.precision = precision
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.positive_class = positive_class
@@ -282,6 +284,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         time_limit: float | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        precision: str = "auto",
         quantile: float = 0.5,
         huber_delta: float = 1.0,
         target_transform: str = "auto",
@@ -321,6 +324,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         self.time_limit = time_limit
         self.device = device
         self.dtype = dtype
+        self.precision = precision
         self.quantile = quantile
         self.huber_delta = huber_delta
         self.target_transform = target_transform

@@ -200,7 +200,7 @@ def prepare(
     train = tables["train"]
     config = resolve(
         config, recipe, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
-        task=schema.target.task, has_validation="validation" in tables,
+        task=schema.target.task, has_validation="validation" in tables, device=device,
     )  # fmt: skip
     encoder = start.encoder if start is not None else Encoder.fit(
         schema, train.features, train.weights,

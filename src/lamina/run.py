@@ -104,6 +104,7 @@ class Run:
                 patience=config.patience,
                 tol=config.tol or 0.0,
                 clip_norm=config.clip_norm,
+                precision=config.precision,
                 time_limit=config.time_limit,
                 max_fun=config.max_fun,
                 score=self._score(score),

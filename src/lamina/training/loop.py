@@ -152,6 +152,7 @@ def train(
     patience: int | None = None,
     tol: float = 0.0,
     clip_norm: float | None = None,
+    precision: str = "float32",
     time_limit: float | None = None,
     max_fun: int | None = None,
     score: Score | None = None,
@@ -177,7 +178,7 @@ def train(
         patience: stop after so many epochs in which what is watched has not improved; ``None``: never. Watched are the
             validation rows where the best epoch is kept, else the training loss.
         tol: an improvement is one of more than this.
-        clip_norm: see ``make_step``.
+        clip_norm, precision: see ``make_step``.
         time_limit: seconds after which training ends with the step at hand.
         max_fun: evaluations of the loss by a line search, at most.
         score: of the outputs (n, k) on the validation rows, greater being better; recorded with each epoch, and watched
@@ -193,7 +194,7 @@ def train(
     if isinstance(state.optimizer, torch.optim.Optimizer) and full_batch:
         step = make_full_batch_step(state.network, loss, state.optimizer, weight_decay)
     else:
-        step = make_step(state.network, loss, state.optimizer, clip_norm)
+        step = make_step(state.network, loss, state.optimizer, clip_norm, precision=precision)
     course = SCHEDULES[schedule]
     n_batches = 1 if full_batch else _n_batches(len(rows), batch_size, state.network.needs_two_rows)
     last_step = max(epochs * n_batches - 1, 1)

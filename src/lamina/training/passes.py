@@ -16,6 +16,7 @@ from lamina.network.embeddings import Inputs
 from lamina.network.layers import Activate, Affine, Dropout
 from lamina.network.members import FirstAffine, MemberAffine, Members
 from lamina.network.mlp import MLP
+from lamina.training.bfloat16 import LEAST_PRODUCTS, Bfloat16AffineStage
 from lamina.training.input_stages import InputStage, input_layers, with_gradients
 
 
@@ -81,7 +82,7 @@ class OneAffineStage:
         torch.mm(self.rows.t(), by_rows, out=self.by_matrix)
 
 
-AnyAffine = AffineStage | OneAffineStage
+AnyAffine = AffineStage | OneAffineStage | Bfloat16AffineStage
 
 
 class ActivationStage:
@@ -243,10 +244,11 @@ class Passes:
 _LAYERS = Affine, FirstAffine, MemberAffine, Activate, Dropout, nn.BatchNorm1d
 
 
-def passes_of(network: nn.Module, n: int) -> Passes | None:
+def passes_of(network: nn.Module, n: int, precision: str = "float32") -> Passes | None:
     """Return the passes of ``network`` for ``n`` rows, or ``None`` where autograd must take it.
 
-    Every parameter needs a ``grad`` to write to. Members that have input layers of their own need flat weights.
+    With the ``precision`` bfloat16, the products of large layers are made in it. Every parameter needs a ``grad`` to
+    write to. Members that have input layers of their own need flat weights.
     """
     if not isinstance(network, MLP | Members) or next(network.parameters()).device.type != "cpu":
         return None
@@ -260,7 +262,8 @@ def passes_of(network: nn.Module, n: int) -> Passes | None:
         if None in learned:
             return None
         inputs.append(InputStage(layers, n, [each for each in learned if each is not None]))
-    first = _first_stage(modules.pop(0), [members for members, _ in input_layers(network)], inputs, n)
+    narrow = precision == "bfloat16"
+    first = _first_stage(modules.pop(0), [members for members, _ in input_layers(network)], inputs, n, narrow)
     if first is None:
         return None
     dropped = inputs if network.input_dropout.p else []
@@ -268,28 +271,31 @@ def passes_of(network: nn.Module, n: int) -> Passes | None:
     stages: list[Stage] = []
     out = first.out
     for module in modules:
-        stages.append(_stage(module, out))
+        stages.append(_stage(module, out, narrow))
         out = getattr(stages[-1], "out", out)  # what an activation returns is of its input's shape
     return Passes(inputs, input_dropout, first, stages)
 
 
-def _first_stage(module: nn.Module, members: list[slice], inputs: list[InputStage], n: int) -> FirstStage | None:
+def _first_stage(
+    module: nn.Module, members: list[slice], inputs: list[InputStage], n: int, narrow: bool
+) -> FirstStage | None:
     """Return the stage of the maps behind ``inputs``, each of which the members of one slice read."""
     affines: list[Any] = list(module.parts) if isinstance(module, FirstAffine) else [module]
     parts = []
     for each, stage in zip(members, inputs, strict=True):
         mine, affines = affines[: len(stage.out)], affines[len(stage.out) :]
         if len(mine) == 1:
-            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n)))
+            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n, narrow)))
             continue
         weight, bias = with_gradients([part.weight for part in mine]), with_gradients([part.bias for part in mine])
         if weight is None or bias is None:
             return None
-        parts.append((each, AffineStage(weight[0], bias[0][:, None], weight[1], bias[1][:, None], n)))
+        make = _kind_of(weight[0], n, narrow)
+        parts.append((each, make(weight[0], bias[0][:, None], weight[1], bias[1][:, None], n)))
     return FirstStage(parts)
 
 
-def _stage(module: nn.Module, like: Tensor) -> Stage:
+def _stage(module: nn.Module, like: Tensor, narrow: bool) -> Stage:
     """Return the stage of ``module``, whose input is like ``like``."""
     if isinstance(module, Activate):
         return ActivationStage(module)
@@ -298,18 +304,25 @@ def _stage(module: nn.Module, like: Tensor) -> Stage:
     if isinstance(module, nn.BatchNorm1d):
         return BatchNormStage(module, like)
     assert isinstance(module, Affine | MemberAffine)
-    return _affine_stage(module.weight, module.bias, len(like), like.shape[1])
+    return _affine_stage(module.weight, module.bias, len(like), like.shape[1], narrow)
 
 
-def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int) -> AnyAffine:
+def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int, narrow: bool) -> AnyAffine:
     """Return the map of m members: weight (m, fan_in, fan_out), or (fan_in, m * fan_out) where all read one input."""
     assert weight.grad is not None
     assert bias.grad is not None
     values, by_values = weight.detach(), weight.grad
     if weight.ndim == 2:
         values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
-    make = OneAffineStage if m == 1 else AffineStage
+    make = _kind_of(values, n, narrow)
     return make(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
+
+
+def _kind_of(weight: Tensor, n: int, narrow: bool) -> type[AnyAffine]:
+    m, fan_in, fan_out = weight.shape
+    if narrow and n * fan_in * fan_out >= LEAST_PRODUCTS:
+        return Bfloat16AffineStage
+    return OneAffineStage if m == 1 else AffineStage
 
 
 def _by_row(x: Tensor) -> Tensor:

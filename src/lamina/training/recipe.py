@@ -13,6 +13,7 @@ from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES
 from lamina.metrics import METRICS
+from lamina.training import bfloat16
 from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.schedules import SCHEDULES
 
@@ -108,7 +109,7 @@ def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Re
 
 def resolve(
     config: Config, recipe: Recipe, *, n_rows: int, n_number_columns: int, has_images: bool, task: str,
-    has_validation: bool,
+    has_validation: bool, device: str = "cpu",
 ) -> Config:  # fmt: skip
     """Return ``config`` with a value in the place of every ``None`` and ``auto`` that the recipe chooses.
 
@@ -120,6 +121,7 @@ def resolve(
         has_images: whether inputs are pixels.
         task: ``classification`` or ``regression``.
         has_validation: whether there are rows that early stopping can watch.
+        device: where training runs.
 
     Raises:
         ConfigError: options that contradict the task or one another.
@@ -178,11 +180,26 @@ def resolve(
         epochs=epochs,
         tol=_first(config.tol, tol),
         patience=patience,
+        precision=_precision(config, optimizer.full_batch, device),
     )
 
 
 def _first(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
+
+
+def _precision(config: Config, full_batch: bool, device: str) -> str:
+    """Return the number format of large products, from the processor's flags where the user leaves it open."""
+    in_closed_form = device == "cpu" and config.layer == "dense" and not full_batch
+    if config.precision == "auto":
+        return "bfloat16" if in_closed_form and config.dtype == "float32" and bfloat16.is_fast() else config.dtype
+    if config.precision == "bfloat16" and not in_closed_form:
+        raise ConfigError(
+            "precision = 'bfloat16' is for minibatches of dense layers on the CPU, which these are not; leave it out."
+        )
+    if config.precision != config.dtype and (config.precision, config.dtype) != ("bfloat16", "float32"):
+        raise ConfigError(f"precision = {config.precision!r}, but dtype = {config.dtype!r}; leave precision out.")
+    return config.precision
 
 
 def _epochs(recipe: Recipe, n_rows: int, batch_size: int) -> int:

@@ -16,7 +16,12 @@ _SLICE_ROWS = 65536
 
 
 def make_step(
-    network: nn.Module, loss: Loss, optimizer: AnyOptimizer, clip_norm: float | None, autograd: bool = False
+    network: nn.Module,
+    loss: Loss,
+    optimizer: AnyOptimizer,
+    clip_norm: float | None,
+    autograd: bool = False,
+    precision: str = "float32",
 ) -> Step:
     """Return ``step(inputs, target, weights) -> loss`` over one minibatch, the loss being that before the update.
 
@@ -28,6 +33,7 @@ def make_step(
         optimizer: of the network's parameters.
         clip_norm: the gradient of all parameters together is shortened to this Euclidean norm; ``None``: never.
         autograd: by autograd in any case.
+        precision: of the products in closed form; see ``passes_of``.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     of_size: dict[int, Passes | None] = {}
@@ -38,7 +44,7 @@ def make_step(
     def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
         n = len(target)
         if n not in of_size:
-            of_size[n] = None if autograd or "sparse" in inputs else passes_of(network, n)
+            of_size[n] = None if autograd or "sparse" in inputs else passes_of(network, n, precision)
         passes = of_size[n]
         if passes is None:
             optimizer.zero_grad(set_to_none=False)
