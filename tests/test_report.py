@@ -17,7 +17,7 @@ from lamina.report.page import DARK, LIGHT
 from lamina.report.reproduction import command_of, python_of
 from lamina.report.svg import Axis, ranking, short
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "wbr"}
 EVIL = "<script>alert('x')</script>"
 
 
@@ -116,6 +116,39 @@ def test_the_page_of_classes_shows_its_scores_and_confusions(models):
     assert f"<strong>{worth}</strong>" in page
 
 
+@pytest.mark.parametrize(("more", "said"), [(0.01, "right more often"), (0.0, "right as often"), (-0.01, "")])
+def test_a_network_that_is_worth_it_but_not_more_often_right_says_so(more, said, models):
+    model = models["classes"]
+    comparison = {**model.report.comparison, "worth_it": True}
+    comparison["improvement"] = {name: {"mean": 0.1, "low": 0.05, "high": 0.2} for name in ("linear", "constant")}
+    accuracy = model.report.scores["test"]["accuracy"]
+    baselines = {**model.report.baselines, "linear": {**model.report.baselines["linear"], "accuracy": accuracy + more}}
+    page = replace(model, report=replace(model.report, comparison=comparison, baselines=baselines)).page()
+    assert "<strong>Worth it</strong>: it is better than a linear model." in page
+    sentence = f"Better are its probabilities: the linear model is {said}, with an accuracy of {accuracy + more:.4f}."
+    assert (sentence in page) == bool(said)
+    assert ("the linear model is right" in page) == bool(said)
+
+
+def test_a_constant_r2_of_nearly_nothing_is_nothing(models):
+    model = models["numbers"]
+    baselines = {**model.report.baselines, "constant": {**model.report.baselines["constant"], "r2": -4.2e-6}}
+    page = replace(model, report=replace(model.report, baselines=baselines)).page()
+    assert next(row for row in outline(page).rows if row[:1] == ["constant, test"])[3] == "0"
+
+
+def test_names_of_columns_break_behind_an_underscore_and_no_option_is_a_pair_of_braces():
+    rng = np.random.default_rng(0)
+    data = pl.DataFrame({"fly_ash": rng.normal(size=60), "a_b" * 30: rng.normal(size=60), "y": rng.normal(size=60)})
+    page = lamina.fit(data, "y", members=1, epochs=1, kind={"fly_ash": "number"}, baselines=False).page()
+    assert "<td>fly_<wbr>ash</td>" in page
+    assert f'title="{"a_b" * 30}"' in page
+    rows = {row[0]: row for row in outline(page).rows if row}
+    assert rows["fly_ash"][1:3] == ["number", "feature"]
+    assert rows["kind"][1] == "fly_ash=number"
+    assert "{}" not in page.split("</style>")[1]
+
+
 def test_the_curve_before_the_temperature_is_that_of_a_model_that_is_not_calibrated():
     # One member: several would be watched at the best temperature, and keep another epoch.
     calibrated, plain = (fitted("classes", members=1, calibrate=calibrate) for calibrate in (True, False))
@@ -135,7 +168,10 @@ def test_the_page_of_numbers_shows_errors_and_intervals(models):
     assert interval["low"] < interval["mean"] < interval["high"]
     assert interval["mean"] == pytest.approx(rmse)
     assert f"<strong>Root mean squared error {rmse:.4f}</strong>" in page
-    assert f"{short(each['width'])} wide (median); {each['covered']:.1%} of these 100 rows" in page
+    assert f"{short(each['width'])} wide (median); {100 * each['covered']:.1f}\N{NO-BREAK SPACE}% of these 100" in page
+    rows = {row[0]: row for row in outline(page).rows if row}
+    assert abs(model.report.baselines["constant"]["r2"]) < 0.05
+    assert float(rows["constant, test"][3]) == round(model.report.baselines["constant"]["r2"], 4)
     assert sum(each["histogram"]["counts"]) == 100
     # With no transform all intervals are of one width.
     assert model.config.target_transform == "none"

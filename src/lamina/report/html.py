@@ -22,6 +22,17 @@ def text(value: object, longest: int = LONGEST) -> str:
     return f'<span title="{escape(whole[:2000])}">{escape(whole[: longest - 1])}…</span>'
 
 
+def column_name(value: str) -> Raw:
+    """Return the name of a column, which a narrow page may break behind an underscore."""
+    shown = text(value)
+    return Raw(shown if len(value) > LONGEST else shown.replace("_", "_<wbr>"))
+
+
+def percent(share: float) -> str:
+    """Return ``share`` as a text such as "90.1 %"."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
 def paragraph(content: str, kind: str = "") -> str:
     """Return ``content``, HTML, as a paragraph of the class ``kind``."""
     return f"<p{_class(kind)}>{content}</p>\n"

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from lamina.report import figures as draw
-from lamina.report.html import Raw, details, figures, paragraph, section, table, text
+from lamina.report.html import Raw, column_name, details, figures, paragraph, percent, section, table, text
 from lamina.report.reproduction import command_of, python_of
 from lamina.report.subject import Subject
 from lamina.report.svg import short
@@ -35,7 +35,7 @@ def data_section(about: Subject) -> str:
     parts.append(figures(_target_figures(about)))
     missing = report.origin.get("missing", {})
     body: list[tuple[object, ...]] = [
-        (column.name, column.kind, column.role, f"{missing.get(column.name, 0):,}", column.reason)
+        (column_name(column.name), column.kind, column.role, f"{missing.get(column.name, 0):,}", column.reason)
         for column in schema.columns[:_MOST_COLUMNS]
     ]
     header = ["column", "kind", "role", "missing", ""]
@@ -67,6 +67,8 @@ def scores_section(about: Subject) -> str:
         cells = [with_interval(scores[name], bounds.get(name)) if name in scores else "" for name in metrics]
         body.append([Raw(f"<strong>MLP</strong>, {text(part)} ({report.rows.get(part, 0):,} rows)"), *cells])
     for name, scores in report.baselines.items():
+        # That of a constant is 0, but for rounding.
+        scores = {metric: round(value, 4) + 0.0 if metric == "r2" else value for metric, value in scores.items()}
         cells = [with_interval(scores[metric], None) if metric in scores else "" for metric in metrics]
         body.append([f"{name}, {report.scored_on}", *cells])
     for part, values in report.folds.get("scores", {}).items():
@@ -194,7 +196,7 @@ def _confusion(about: Subject, record: Mapping[str, Any]) -> str:
         total = sum(counts)
         cells = [_shaded(n, n / total if total else 0.0) for n in counts]
         recall = counts[classes.index(name)] / total if total else None
-        rows.append((name, "" if recall is None else f"{recall:.1%}", *cells))
+        rows.append((name, "" if recall is None else percent(recall), *cells))
     header = ("class", "right", *(f"→\N{NO-BREAK SPACE}{name}" for name in classes))
     lead = paragraph(
         "A row for each class, a column for what was predicted; the stronger the colour, the larger the share."
@@ -211,7 +213,7 @@ def _labels(about: Subject, record: Mapping[str, Sequence[float]]) -> str:
     for name, there, given, right in zip(
         about.schema.target.names, record["there"], record["given"], record["right"], strict=True
     ):
-        found, exact = (f"{right / n:.1%}" if n else "" for n in (there, given))
+        found, exact = (percent(right / n) if n else "" for n in (there, given))
         body.append((name, _count(there), _count(given), _count(right), found, exact))
     more = paragraph(f"And {len(body) - _MOST_LABELS:,} more labels.", "soft") if len(body) > _MOST_LABELS else ""
     header = ("label", "have it", "are given it", "rightly", "recall", "precision")
@@ -228,7 +230,7 @@ def _errors(about: Subject, record: Mapping[str, Any]) -> str:
             parts.append(
                 paragraph(
                     f"Prediction intervals of 90 % are {short(each['width'])} wide (median); "
-                    f"{each['covered']:.1%} of these {record['rows']:,} rows lie within theirs."
+                    f"{percent(each['covered'])} of these {record['rows']:,} rows lie within theirs."
                 )
             )
     if len(names) > len(record["targets"]):
@@ -241,4 +243,6 @@ def _count(value: float) -> str:
 
 
 def _option(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = [f"{key}={each}" for key, each in value.items()]
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

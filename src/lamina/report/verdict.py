@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from lamina.errors import shortened
 from lamina.report.html import Raw, text
@@ -35,7 +34,7 @@ def verdict_box(about: Subject) -> str:
     report = about.report
     better = report.comparison.get("worth_it")
     kind = "" if better is None else "good" if better else "doubtful"
-    lines = [_score_line(about), _comparison_line(report.comparison), *_finding_lines(about)]
+    lines = [_score_line(about), _comparison_line(about), *_finding_lines(about)]
     content = "".join(f"<p>{line}</p>\n" for line in lines)
     return f'<div class="verdict {kind}">\n{content}</div>\n'
 
@@ -62,7 +61,8 @@ def _score_line(about: Subject) -> str:
     return f"<strong>{label[0].upper()}{label[1:]} {_figures(value)}</strong>{bounds}, on {rows}{seen}."
 
 
-def _comparison_line(record: Mapping[str, Any]) -> str:
+def _comparison_line(about: Subject) -> str:
+    record = about.report.comparison
     if not record:
         return "It was not compared with a linear model and a constant."
     losses, improvement = record["losses"], record["improvement"]
@@ -77,7 +77,18 @@ def _comparison_line(record: Mapping[str, Any]) -> str:
         start, other = "<strong>Worth it</strong>: it is better than a linear model.", "linear"
     better = improvement[other]
     gain = f"an improvement on {_PLAIN[other]} of {_figures(better['mean'])}"
-    return f"{start} {compared}; {gain}, 95 % interval {_figures(better['low'])} to {_figures(better['high'])}."
+    bounds = f"95 % interval {_figures(better['low'])} to {_figures(better['high'])}"
+    return f"{start} {compared}; {gain}, {bounds}.{_but_accuracy(about) if not doubtful else ''}"
+
+
+def _but_accuracy(about: Subject) -> str:
+    """Return a sentence where a linear model is right at least as often as a network whose loss is lower."""
+    report = about.report
+    mlp, linear = (each.get("accuracy") for each in (report.scores[report.scored_on], report.baselines["linear"]))
+    if mlp is None or linear is None or linear < mlp:
+        return ""
+    often = "more often" if linear > mlp else "as often"
+    return f" Better are its probabilities: the linear model is right {often}, with an accuracy of {_figures(linear)}."
 
 
 def _finding_lines(about: Subject) -> list[str]:
