@@ -99,8 +99,8 @@ def at_step(number: int, happens: Callable[[], object]) -> Iterator[None]:
     """Have something happen before a step of training, counted from 1 over all epochs."""
     make, count = loop.make_step, itertools.count(1)
 
-    def make_step(*arguments: Any) -> Callable[..., Any]:
-        step = make(*arguments)
+    def make_step(*arguments: Any, **options: Any) -> Callable[..., Any]:
+        step = make(*arguments, **options)
 
         def counted(*batch: Any) -> Any:
             if next(count) == number:

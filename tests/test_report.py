@@ -108,6 +108,11 @@ def test_the_page_of_classes_shows_its_scores_and_confusions(models):
     assert counts.sum() == n == 100
     assert np.trace(counts) == pytest.approx(accuracy * n)
     assert rows["no"][2:4] == [f"{count:.0f}" for count in counts[0]]
+    assert rows["class"] == ["class", "right", "no", "yes"]
+    assert '<tr><th colspan="2"></th><th colspan="2">predicted</th></tr>' in page
+    # The whole cell is coloured, however high its row is.
+    share = counts[0, 1] / counts[0].sum()
+    assert f'<td class="number" style="--share: {share:.3f}">{counts[0, 1]:.0f}</td>' in page
     calibration = report.curves["calibration"]
     assert f"Calibration error {calibration['error_after']:.3f}, before {calibration['error_before']:.3f}" in page
     assert sum(calibration["after"]["rows"]) == sum(calibration["before"]["rows"]) == n

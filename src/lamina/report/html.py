@@ -9,9 +9,10 @@ LONGEST = 60
 
 @dataclass(frozen=True)
 class Raw:
-    """A piece of HTML, which is not escaped again."""
+    """A piece of HTML, which is not escaped again; ``style`` is that of the cell of a table that it stands in."""
 
     html: str
+    style: str = ""
 
 
 def text(value: object, longest: int = LONGEST) -> str:
@@ -39,7 +40,11 @@ def paragraph(content: str, kind: str = "") -> str:
 
 
 def table(
-    rows: Sequence[Sequence[object]], header: Sequence[str] = (), numbers: Sequence[int] = (), kind: str = ""
+    rows: Sequence[Sequence[object]],
+    header: Sequence[str] = (),
+    numbers: Sequence[int] = (),
+    kind: str = "",
+    above: tuple[int, str] | None = None,
 ) -> str:
     """Return a table in a box that scrolls by itself.
 
@@ -48,17 +53,25 @@ def table(
         header: names of the columns.
         numbers: positions of the columns that are aligned to the right.
         kind: a class of the table.
+        above: from which column on a second header stands above the others, and its text.
     """
     head = "".join(f"<th{_class('number' if i in numbers else '')}>{text(name)}</th>" for i, name in enumerate(header))
     body = []
     for row in rows:
-        cells = (
-            f"<td{_class('number' if i in numbers else '')}>{cell.html if isinstance(cell, Raw) else text(cell)}</td>"
-            for i, cell in enumerate(row)
-        )
+        cells = (_cell(cell, _class("number" if i in numbers else "")) for i, cell in enumerate(row))
         body.append(f"<tr>{''.join(cells)}</tr>\n")
-    thead = f"<thead><tr>{head}</tr></thead>\n" if header else ""
+    first = ""
+    if above is not None:
+        start, over = above
+        first = f'<tr><th colspan="{start}"></th><th colspan="{len(header) - start}">{text(over)}</th></tr>\n'
+    thead = f"<thead>{first}<tr>{head}</tr></thead>\n" if header else ""
     return f'<div class="box"><table{_class(kind)}>\n{thead}<tbody>\n{"".join(body)}</tbody></table></div>\n'
+
+
+def _cell(content: object, kind: str) -> str:
+    piece = content if isinstance(content, Raw) else Raw(text(content))
+    style = f' style="{piece.style}"' if piece.style else ""
+    return f"<td{kind}{style}>{piece.html}</td>"
 
 
 def figure(svg: str, caption: str, legend: Sequence[tuple[str, str]] = ()) -> str:

@@ -51,9 +51,9 @@ td:first-child { min-width: 7.5rem; }
 .confusion th { white-space: normal; vertical-align: bottom; } .confusion td:first-child { min-width: 0; }
 .confusion th, .confusion td { padding: .35rem .4rem; }
 .confusion th:first-child, .confusion td:first-child { position: sticky; left: 0; background: var(--panel); }
-.cell { display: block; margin: -.35rem -.6rem; padding: .35rem .6rem;
-  background: rgb(47 127 209 / calc(var(--share) * .42)); }
-.confusion .cell { margin: -.35rem -.4rem; padding: .35rem .4rem; }
+.confusion td[style] { background: rgb(47 127 209 / calc(var(--share) * .42)); }
+.confusion tr:first-child > th { border-bottom: 0; padding-bottom: 0; font-weight: 400; color: var(--soft); }
+.confusion tr:first-child > th + th { padding-left: 1.2rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 1.5rem; }
 figure { margin: .8rem 0; max-width: 26rem; } svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: var(--ink); }
@@ -75,7 +75,7 @@ ul { padding-left: 1.3rem; } footer { margin-top: 3rem; }
 @media (min-width: 36rem) { .confusion td:first-child { white-space: nowrap; } }
 @media (max-width: 36rem) { body { padding: .5rem .8rem 3rem; } h1 { font-size: 1.35rem; }
   th, td { padding: .35rem .45rem; } table { font-size: .85rem; } td:first-child { min-width: 5rem; }
-  .cell { margin: -.35rem -.45rem; padding: .35rem .45rem; } th { white-space: normal; }
+  th { white-space: normal; }
   td.number .small { display: inline-block; max-width: 5rem; white-space: normal; line-height: 1.3; } }
 @media print { .box, pre { overflow: visible; } }
 """

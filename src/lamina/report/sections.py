@@ -197,15 +197,15 @@ def _confusion(about: Subject, record: Mapping[str, Any]) -> str:
         cells = [_shaded(n, n / total if total else 0.0) for n in counts]
         recall = counts[classes.index(name)] / total if total else None
         rows.append((name, "" if recall is None else percent(recall), *cells))
-    header = ("class", "right", *(f"→\N{NO-BREAK SPACE}{name}" for name in classes))
+    header = ("class", "right", *classes)
     lead = paragraph(
         "A row for each class, a column for what was predicted; the stronger the colour, the larger the share."
     )
-    return lead + table(rows, header, range(1, len(classes) + 2), "confusion")
+    return lead + table(rows, header, range(1, len(classes) + 2), "confusion", above=(2, "predicted"))
 
 
 def _shaded(count: float, share: float) -> Raw:
-    return Raw(f'<span class="cell" style="--share: {share:.3f}">{_count(count)}</span>')
+    return Raw(_count(count), style=f"--share: {share:.3f}")
 
 
 def _labels(about: Subject, record: Mapping[str, Sequence[float]]) -> str:
