@@ -53,6 +53,16 @@ def test_linear_regression_is_ridge_on_standardised_columns():
     assert predictors["constant"](arrays)[0, 0] == pytest.approx(y.mean())
 
 
+@pytest.mark.parametrize(("mean", "size"), [(0.0, 1e200), (1e9, 1e-2), (0.0, 1e-200)])
+def test_linear_regression_in_float32_takes_targets_of_any_size(mean, size):
+    y = (3 * X[:, 0] - BIT + np.random.default_rng(1).normal(size=80))[:, None]
+    encoder, arrays = encoded()
+    arrays = {name: values.astype(np.float32) if name == "numbers" else values for name, values in arrays.items()}
+    reference = fit_baselines(encoder, arrays, y, None, 0, RNG)["linear"](arrays)
+    found = fit_baselines(encoder, arrays, mean + size * y, None, 0, RNG)["linear"](arrays)
+    np.testing.assert_allclose((found - mean) / size, reference, atol=2e-5)
+
+
 def test_several_numbers_are_as_many_regressions():
     y = np.column_stack([3 * X[:, 0] - BIT, 5 - X[:, 1], BIT]) + RNG.normal(size=(80, 3))
     encoder, arrays = encoded()

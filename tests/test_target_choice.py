@@ -19,6 +19,14 @@ def test_a_product_of_effects_is_transformed():
     assert chosen(np.exp(2 * X[:, 0] + X[:, 1] + 0.1 * NOISE)) in ("log", "quantile")
 
 
+def test_a_tail_on_the_left_is_a_reason_too():
+    assert chosen(-np.exp(X[:, 0] + 0.5 * X[:, 1] + 0.1 * NOISE)) == "quantile"
+
+
+def test_numbers_whose_squares_overflow_are_looked_at_like_others():
+    assert chosen(1e200 * np.exp(2 * X[:, 0] + X[:, 1] + 0.1 * NOISE)) in ("log", "quantile")
+
+
 def test_a_sum_of_effects_is_left_as_it_is():
     assert chosen(X[:, 0] + X[:, 1] + 0.1 * NOISE) == "none"
 

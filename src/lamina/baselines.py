@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.data.encoder import Arrays, Encoder
+from lamina.data.encoder import Arrays, Encoder, weighted_mean_and_deviation
 
 Array = NDArray[Any]
 Predictor = Callable[[Arrays], Array]
@@ -64,8 +64,16 @@ def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a hundred iterations are enough for a yardstick
         if not n_classes:
-            ridge = Ridge().fit(design, y, sample_weight=weights)
-            return lambda arrays: np.asarray(ridge.predict(_design(encoder, arrays))).reshape(_n_rows(arrays), -1)
+            # Ridge takes the design's float32 for the target too, in which 1e200 is infinite and 1e9 has no fractions.
+            y = y.reshape(len(y), -1)
+            mean, deviation = np.transpose([weighted_mean_and_deviation(values, weights) for values in y.T])
+            ridge = Ridge(tol=1e-6).fit(design, (y - mean) / deviation, sample_weight=weights)
+
+            def values(arrays: Arrays) -> Array:
+                predicted = np.asarray(ridge.predict(_design(encoder, arrays)), dtype=np.float64)
+                return np.asarray(predicted.reshape(_n_rows(arrays), -1) * deviation + mean)
+
+            return values
         if len(np.unique(y)) < 2:  # of several folds one may have a single class
             only = np.eye(n_classes)[y[:1]]
             return lambda arrays: np.repeat(only, _n_rows(arrays), axis=0)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.config import Config
+from lamina.data.encoder import weighted_mean_and_deviation
 from lamina.data.target_scaling import TRANSFORMS
 from lamina.partition import Part
 from lamina.run import Run
@@ -57,9 +58,8 @@ def chosen_transform(
 def _is_skewed(y: NDArray[np.float64]) -> bool:
     if y.shape[1] != 1:
         return False
-    centred = y[:, 0] - y.mean()
-    deviation = float(np.sqrt((centred**2).mean()))
-    return deviation > 0 and float(((centred / deviation) ** 3).mean()) > _SKEWED
+    mean, deviation = weighted_mean_and_deviation(y[:, 0], None)
+    return abs(float((((y[:, 0] - mean) / deviation) ** 3).mean())) > _SKEWED
 
 
 def _two_parts(train: Part, validation: Part, rng: np.random.Generator) -> tuple[Part, Part]:
@@ -77,5 +77,6 @@ def _error(run: Run, held: Part) -> float:
         pass
     run.state.restore_best()
     model = run.current()
-    outputs = model.outputs_of(held.arrays, len(held))
-    return float(np.sqrt(np.average((outputs - held.y) ** 2, axis=0, weights=held.weights).mean()))
+    errors = model.outputs_of(held.arrays, len(held)) - held.y
+    largest = float(np.abs(errors).max()) or 1.0  # divided by it first, so that no square overflows
+    return largest * float(np.sqrt(np.average((errors / largest) ** 2, axis=0, weights=held.weights).mean()))
