@@ -223,6 +223,8 @@ ABSENT = "mps" if torch.cuda.is_available() else "cuda"
 SGD, LBFGS = {"solver": "sgd"}, {"solver": "lbfgs"}
 ALL_ROWS = {"early_stopping": False}
 
+WIDE = {"hidden_layer_sizes": (512, 512), "batch_size": 64}
+
 # parameter: the other parameters, its changed value, and where the change shows
 BOTH = {
     "hidden_layer_sizes": ({}, (5,), predictions),
@@ -258,7 +260,11 @@ BOTH = {
     "time_limit": ({}, 1e-9, iterations),
     "device": ({}, ABSENT, refusal),
     "dtype": ({}, "float64", predictions),
-    "precision": ({"hidden_layer_sizes": (512, 512), "batch_size": 64, "precision": "float32"}, "bfloat16", predictions),
+    "precision": (
+        {"hidden_layer_sizes": (512, 512), "batch_size": 64, "precision": "float32"},
+        "bfloat16",
+        predictions,
+    ),
 }
 TABLES = {
     MLPClassifier: {

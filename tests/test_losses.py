@@ -53,6 +53,23 @@ def test_value_and_gradient_at_once_are_those_apart(name, number, loss):
     torch.testing.assert_close(gradient, loss.gradient(outputs, target), rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_at_large_logits_is_torchs(smoothing):
+    outputs = torch.tensor([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0], [-3e4, -3e4, -3e4], [88.0, 90.0, -200.0], [1e-30, 0, 0]])
+    target = torch.tensor([1, 2, 0, 0, 1])
+    loss = LOSSES["cross_entropy"].bound({"label_smoothing": smoothing})
+    values, gradient = loss.both(outputs, target)
+    leaf = outputs.double().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(leaf, target, reduction="none", label_smoothing=smoothing)
+    torch.testing.assert_close(values.double(), expected.detach(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), torch.autograd.grad(expected.sum(), leaf)[0], rtol=1e-6, atol=1e-7)
+    members = torch.stack([outputs, outputs.flip(0)], 1).double()
+    weights = torch.tensor([[0.25, 0.75]]).expand(5, -1).double()
+    averaged = torch.softmax(loss.average(members, weights), 1)
+    wanted = (torch.softmax(members, 2) * weights[:, :, None]).sum(1)
+    torch.testing.assert_close(averaged, wanted, rtol=1e-12, atol=1e-15)
+
+
 @each_loss
 def test_gradient_agrees_with_autograd_and_central_differences(name, number, loss):
     outputs, target = example(name)

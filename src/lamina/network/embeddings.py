@@ -293,7 +293,10 @@ class InputLayer(nn.Module):
         if self.categories is not None:
             parts["codes"], parts["one_hot"] = inputs["codes"], self.categories.fixed(inputs["codes"])
         if "pixels" in inputs:
-            parts["pixels"] = torch.addcmul(self.pixel_shift, inputs["pixels"].to(self.dtype), self.pixel_scale)
+            pixels = inputs["pixels"].to(self.dtype)
+            is_copy = pixels is not inputs["pixels"] and not pixels.requires_grad
+            place = pixels if is_copy else None  # memory that is there already costs half as much as fresh memory
+            parts["pixels"] = torch.addcmul(self.pixel_shift, pixels, self.pixel_scale, out=place)
         return parts
 
     def learned(self, fixed: Inputs) -> Tensor:
