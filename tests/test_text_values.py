@@ -64,6 +64,8 @@ def test_as_number(text, number):
         ("02/01/2024", "01/01/1970"),
         ("2024/01/02", "1970/01/01"),
         ("2024/01/02 00:00", "1970/01/01 00:00"),
+        ("02.01.2024 00:00:00", "01.01.1970 00:00:00"),
+        ("2/1/2024 0:00", "1/1/1970 0:00"),
     ],
 )
 def test_dates_of_one_format_are_seconds_since_1970(first, second):
@@ -84,6 +86,8 @@ def test_month_before_day_is_recognised_where_the_other_order_is_impossible():
         (["01/02/2024"], "%d/%m/%Y"),
         (["01/31/2024", "02/01/2024"], "%m/%d/%Y"),
         (["2024/01/31"], "%Y/%m/%d"),
+        (["1/31/2024 9:05", "2/1/2024 14:30"], "%m/%d/%Y %H:%M"),
+        (["31.01.2024 09:05:07"], "%d.%m.%Y %H:%M:%S"),
     ],
 )
 def test_dates_know_how_they_were_written(texts, date_format):
@@ -94,7 +98,15 @@ def test_dates_know_how_they_were_written(texts, date_format):
     assert read_dates(texts, date_format) == column.values.tolist()
 
 
-@pytest.mark.parametrize("texts", [["01/02/2024", "31/12/0999"], ["01/31/2024", "02/01/2024"]])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["01/02/2024", "31/12/0999"],
+        ["01/31/2024", "02/01/2024"],
+        ["01/31/2024 00:00", "02/01/2024 14:30"],
+        ["31/01/2024 00:00:00", "01/02/2024 14:30:00", "01/02/2024 14:30:07"],
+    ],
+)
 def test_dates_as_written(texts):
     assert cells(as_written(typed(text_column([*texts, None])))) == [*texts, ""]
     iso = ["2024-01-31", "2024-02-01T10:00"]
@@ -104,7 +116,8 @@ def test_dates_as_written(texts):
 def test_the_order_of_day_and_month_is_all_that_two_formats_can_disagree_on():
     assert not same_order("%d/%m/%Y", "%m/%d/%Y")
     assert not same_order("%m/%d/%Y", "%d/%m/%Y")
-    for other in ("", "%d.%m.%Y", "%Y/%m/%d", "%m/%d/%Y"):
+    assert not same_order("%m/%d/%Y %H:%M", "%d/%m/%Y")
+    for other in ("", "%d.%m.%Y", "%Y/%m/%d", "%m/%d/%Y", "%m/%d/%Y %H:%M:%S"):
         assert same_order("%m/%d/%Y", other)
         assert same_order(other, "%m/%d/%Y")
 

@@ -13,7 +13,9 @@ MISSING_TOKENS = frozenset({"", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL"
 QUESTION_MARK = "?"
 _SHORT_TEXT = 40
 _ISO = ""
-_DATE_FORMATS = (_ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
+_TIMES = ("", " %H:%M:%S", " %H:%M")
+_DATE_FORMATS = (_ISO, *(day + time for day in _DAYS for time in _TIMES))
 # 03/04/2024 is a date in both, so that a few cells do not say which of the two a column is written in.
 _DAY_AND_MONTH = {"%d/%m/%Y": "{2}/{1}/{0}", "%m/%d/%Y": "{1}/{2}/{0}"}
 
@@ -64,16 +66,23 @@ def as_number(text: str) -> float | None:
 
 def same_order(format: str, other: str) -> bool:
     """Whether two date formats agree on which of day and month comes first, or either leaves no doubt."""
-    return format == other or not {format, other} <= set(_DAY_AND_MONTH)
+    days = {each.partition(" ")[0] for each in (format, other)}
+    return len(days) == 1 or not days <= set(_DAY_AND_MONTH)
 
 
 def as_written(column: Column) -> Column:
     """Return a datetime column as the text that it was read from."""
     text = column.as_text()
-    if column.date_format not in _DAY_AND_MONTH:
+    day, _, time = column.date_format.partition(" ")
+    if day not in _DAY_AND_MONTH:
         return text
-    order = _DAY_AND_MONTH[column.date_format]
-    return replace(text, levels=tuple(order.format(*level.split("-")) for level in text.levels))
+    levels = []
+    for level in text.levels:
+        date, _, clock = level.partition("T")
+        clock = "00:00" if time and not clock else clock
+        clock += ":00" if time.endswith("%S") and len(clock) == len("00:00") else ""
+        levels.append(f"{_DAY_AND_MONTH[day].format(*date.split('-'))} {clock}".rstrip())
+    return replace(text, levels=tuple(levels))
 
 
 def read_dates(levels: Sequence[str], known_format: str = "") -> list[float | None]:
