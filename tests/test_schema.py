@@ -190,6 +190,9 @@ def test_check_names_missing_columns_and_the_closest_ones():
     assert refused(trained(), data) == "new.csv lacks the columns 'age', 'city'. Is 'city' called 'City'?"
     data = table("new.csv", city=text_column(["Ulm"]))
     assert refused(trained(), data) == "new.csv lacks the column 'age'."
+    data = table("new.csv", cement=numbers([1]), water=numbers([1]))  # another table: nothing in it is meant
+    said = "new.csv lacks the columns 'age', 'city'. It has other ones: cement, water."
+    assert refused(trained(), data) == said
 
 
 def test_text_among_numbers_is_refused_with_its_row():

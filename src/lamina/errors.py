@@ -40,10 +40,13 @@ class LaminaWarning(UserWarning):
     """Something that a user should know and that does not stop the work."""
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice closest to ``name``, or ``""`` where none is close."""
+def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return ``" Did you mean 'x'?"`` for the choice closest to ``name``, or ``""`` where none is close.
+
+    ``cutoff``: how much alike they must be, 0 to 1.
+    """
     by_folded = {choice.casefold(): choice for choice in choices}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return f" Did you mean {by_folded[close[0]]!r}?" if close else ""
 
 

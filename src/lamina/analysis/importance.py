@@ -9,7 +9,7 @@ import numpy as np
 from lamina.analysis.data_rows import check_count, data_rows, predicted, regions, with_values
 from lamina.config import check_value
 from lamina.data.table import Array, Column, Table
-from lamina.errors import ConfigError, DataError
+from lamina.errors import ConfigError, DataError, did_you_mean
 from lamina.metrics import METRICS, one_score
 from lamina.model import Model
 
@@ -116,10 +116,13 @@ def permutation_importance(
 
 
 def _metric(model: Model, metric: str | None) -> str:
+    known = [each.name for each in METRICS if model.task in each.tasks]
+    these = f"the metrics of this model are {', '.join(known)}."
+    if isinstance(metric, str) and metric and metric not in METRICS:
+        raise ConfigError(f"unknown metric {metric!r}.{did_you_mean(metric, known)} {these[0].upper()}{these[1:]}")
     name = METRICS[metric or _DEFAULT_METRIC[model.task]].name
-    if model.task not in METRICS[name].tasks:
-        known = ", ".join(each.name for each in METRICS if model.task in each.tasks)
-        raise ConfigError(f"metric = {name!r} is not for {model.task}; the metrics of this model are {known}.")
+    if name not in known:
+        raise ConfigError(f"metric = {name!r} is not for {model.task}; {these}")
     return name
 
 

@@ -182,7 +182,10 @@ class Schema:
     def _missing_message(self, missing: list[str], table: Table) -> str:
         known = {column.name for column in self.columns}
         extra = [name for name in table.columns if name not in known]
-        hints = "".join(did_you_mean(name, extra).replace("Did you mean", f"Is {name!r} called") for name in missing)
+        asked = (did_you_mean(name, extra, 0.75).replace("Did you mean", f"Is {name!r} called") for name in missing)
+        hints = "".join(asked)
+        if not hints and len(missing) == len(self.features) and table.columns:
+            hints = f" It has other ones: {shortened(table.columns)}."
         plural = "columns" if len(missing) > 1 else "column"
         return f"{table.source} lacks the {plural} {shortened([repr(name) for name in missing])}.{hints}"
 
