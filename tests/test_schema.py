@@ -97,6 +97,23 @@ def test_narrow_integers_do_not_overflow_where_their_range_is_measured():
     assert [column.kind for column in schema.columns] == ["identifier", "number", "number"]
 
 
+def test_a_column_of_texts_that_look_like_numbers_says_so():
+    prices = text_column([f"{i + 1},{i:03d}" for i in range(N)])
+    reason = "its values look like numbers, but '1,000' is not written as one, with digits and a point"
+    assert feature(prices) == ("identifier", "left out", reason)
+    rates = text_column([f"{i}%" for i in range(N // 2)] * 2)
+    kept = Schema.infer(table(a=rates, good=numbers(RNG.normal(size=N)), y=Y), "y")
+    assert (kept.columns[0].kind, kept.columns[0].role) == ("category", "feature")
+    reason = "its values look like numbers, but '0%' is not written as one, with digits and a point"
+    assert kept.notes() == [f"column 'a' is taken for a category: {reason}"]
+    told = Schema.infer(table(a=rates, good=numbers(RNG.normal(size=N)), y=Y), "y", kind={"a": "category"})
+    assert told.notes() == []
+
+
+def test_texts_that_are_numbers_throughout_can_be_taken_for_numbers():
+    assert feature(text_column([str(i / 8) for i in range(N)])) == ("identifier", "left out", ID.format("number"))
+
+
 def test_few_rows_make_no_identifiers():
     few = table(a=numbers(np.arange(10)), b=text_column(list("abcdefghij")), y=numbers([0, 1] * 5))
     assert [column.kind for column in Schema.infer(few, "y").features] == ["number", "category"]

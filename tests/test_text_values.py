@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from lamina.data.table import Column, text_column
-from lamina.data.text_values import MISSING_TOKENS, as_number, as_written, read_dates, recoded, same_order, typed
+from lamina.data.text_values import (
+    MISSING_TOKENS,
+    as_number,
+    as_written,
+    nearly_numbers,
+    read_dates,
+    recoded,
+    same_order,
+    typed,
+)
 
 LONG = "a sentence that is certainly longer than forty characters"
 
@@ -137,3 +146,19 @@ def test_dates_beside_anything_else_are_text(other):
 def test_recoded_joins_levels_that_became_equal():
     column = recoded(text_column(["a", "A", None, "b"]), ["a", "a", None])
     assert (column.levels, column.values.tolist()) == (("a",), [0, 0, -1, -1])
+
+
+@pytest.mark.parametrize("form", ["{},{:03d}", "${}.{}", "{}.{}%", "{},{:02d}", "{} {:03d}", "€ {}.{}"])
+def test_numbers_that_are_written_otherwise_are_recognised_as_such(form):
+    levels = [form.format(i + 1, i) for i in range(30)]
+    why = "its values look like numbers, but {!r} is not written as one, with digits and a point"
+    assert nearly_numbers(levels) == why.format(levels[0])
+    assert nearly_numbers(levels[:19]) == ""
+
+
+def test_a_few_texts_among_numbers_are_named():
+    levels = [*(str(i / 8) for i in range(40)), "n.a.", "unknown"]
+    assert nearly_numbers(levels) == "40 of its 42 distinct values are numbers, but 'n.a.' is not"
+    for others in ([f"{i}-b" for i in range(30)], [f"k{i}" for i in range(30)], [f"{i:02d}:{i:02d}" for i in range(30)]):
+        assert nearly_numbers(others) == ""
+    assert nearly_numbers([str(i) for i in range(40)]) == ""

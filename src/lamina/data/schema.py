@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina.data.table import Column, Table, number_text
 from lamina.data.target import Target
-from lamina.data.text_values import as_number, as_written, read_dates, same_order
+from lamina.data.text_values import as_number, as_written, nearly_numbers, read_dates, same_order
 from lamina.errors import DataError, SchemaError, did_you_mean, shortened
 
 Kind = Literal["number", "category", "image", "sparse", "constant", "identifier", "text", "datetime"]
@@ -73,8 +73,12 @@ class Schema:
         return tuple(column for column in self.columns if column.role == "left out" and column.reason != "dropped")
 
     def notes(self) -> list[str]:
-        """Return one sentence for each column that is left out though nobody asked for it."""
-        return [f"column {column.name!r} is left out: {column.reason}" for column in self.left_out]
+        """Return a sentence for each column that is left out though nobody asked for it, or may be meant otherwise."""
+        doubtful = [each for each in self.features if each.kind == "category" and each.reason not in ("", "as told")]
+        return [
+            *(f"column {column.name!r} is left out: {column.reason}" for column in self.left_out),
+            *(f"column {column.name!r} is taken for a category: {column.reason}" for column in doubtful),
+        ]
 
     @classmethod
     def infer(
@@ -297,9 +301,12 @@ def _text_feature(name: str, column: Column, missing: np.ndarray) -> ColumnSchem
     if len(present) >= _FEW_ROWS and share > _TEXT_SHARE and (words >= _TEXT_WORDS or length >= _TEXT_LENGTH):
         reason = f"free text of {words:.0f} words on average; --kind {name}=category keeps it"
         return ColumnSchema(name, "text", "left out", reason)
+    near = nearly_numbers(levels)
     if len(present) >= _FEW_ROWS and share > _IDENTIFIER_SHARE:
-        return ColumnSchema(name, "identifier", "left out", _identifier_reason(name, "category"))
-    return ColumnSchema(name, "category", "feature")
+        are_numbers = all(as_number(level) is not None for level in levels)
+        reason = _identifier_reason(name, "number" if are_numbers else "category")
+        return ColumnSchema(name, "identifier", "left out", near or reason)
+    return ColumnSchema(name, "category", "feature", near)
 
 
 def _identifier_reason(name: str, kind: str) -> str:

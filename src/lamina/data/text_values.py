@@ -1,5 +1,6 @@
 """What a text cell means: missing, a number, a date. Shared by files and by frames with text columns."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ MISSING_TOKENS = frozenset({"", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL"
 # "?" is missing only where the rest of a column are numbers or short strings; in a free text it is a question mark.
 QUESTION_MARK = "?"
 _SHORT_TEXT = 40
+_FEW_LEVELS = 20
+_ODD_SHARE = 0.2
+_DECORATION = re.compile(r"[\s$€£¥%,']")
 _ISO = ""
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
 _TIMES = ("", " %H:%M:%S", " %H:%M")
@@ -62,6 +66,22 @@ def as_number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def nearly_numbers(levels: Sequence[str]) -> str:
+    """Return why a column of texts is none of numbers though it looks like one, or ``""`` where it does not.
+
+    It does where four in five of at least 20 distinct texts are numbers, as they are or without separators of thousands,
+    a decimal comma, a currency or a percent sign.
+    """
+    if len(levels) < _FEW_LEVELS:
+        return ""
+    odd = [level for level in levels if as_number(level) is None]
+    if odd and len(odd) <= _ODD_SHARE * len(levels):
+        return f"{len(levels) - len(odd)} of its {len(levels)} distinct values are numbers, but {odd[0]!r} is not"
+    if sum(as_number(_DECORATION.sub("", level)) is not None for level in odd) < (1 - _ODD_SHARE) * len(levels):
+        return ""
+    return f"its values look like numbers, but {odd[0]!r} is not written as one, with digits and a point"
 
 
 def same_order(format: str, other: str) -> bool:
