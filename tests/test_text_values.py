@@ -159,6 +159,6 @@ def test_numbers_that_are_written_otherwise_are_recognised_as_such(form):
 def test_a_few_texts_among_numbers_are_named():
     levels = [*(str(i / 8) for i in range(40)), "n.a.", "unknown"]
     assert nearly_numbers(levels) == "40 of its 42 distinct values are numbers, but 'n.a.' is not"
-    for others in ([f"{i}-b" for i in range(30)], [f"k{i}" for i in range(30)], [f"{i:02d}:{i:02d}" for i in range(30)]):
-        assert nearly_numbers(others) == ""
+    for form in ("{}-b", "k{}", "{0}:{0}"):
+        assert nearly_numbers([form.format(i) for i in range(30)]) == ""
     assert nearly_numbers([str(i) for i in range(40)]) == ""

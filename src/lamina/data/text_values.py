@@ -71,8 +71,8 @@ def as_number(text: str) -> float | None:
 def nearly_numbers(levels: Sequence[str]) -> str:
     """Return why a column of texts is none of numbers though it looks like one, or ``""`` where it does not.
 
-    It does where four in five of at least 20 distinct texts are numbers, as they are or without separators of thousands,
-    a decimal comma, a currency or a percent sign.
+    It does where four in five of at least 20 distinct texts are numbers, as they are or without separators of
+    thousands, a decimal comma, a currency or a percent sign.
     """
     if len(levels) < _FEW_LEVELS:
         return ""
