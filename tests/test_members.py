@@ -95,6 +95,21 @@ def test_the_outputs_of_each_are_those_of_the_plain_network(encodings, network):
 
 @pytest.mark.parametrize("encodings", ENCODINGS)
 @pytest.mark.parametrize("hidden_units", [(), (5, 4)])
+@pytest.mark.parametrize("options", [{"normalization": "batch", "activation": "prelu"}, {"activation": "tanh"}])
+def test_members_that_were_taken_out_once_are_brought_up_to_date(options):
+    run = lamina.prepare("wine", members=4, hidden_units=(6, 5), epochs=3, **options)
+    network, records = run.state.network, run.train()
+    next(records)
+    alone = network.members()
+    before = [{name: value.clone() for name, value in each.state_dict().items()} for each in alone]
+    next(records)
+    network.refresh(alone)
+    for kept, each, expected in zip(before, alone, network.members(), strict=True):
+        for name, value in expected.state_dict().items():
+            assert torch.equal(each.state_dict()[name], value)
+        assert not all(torch.equal(kept[name], value) for name, value in expected.state_dict().items())
+
+
 def test_what_learns_is_each_members_own_and_counted_once(encodings, hidden_units):
     together = members(encodings, hidden_units=hidden_units, normalization="batch")
     counts = [sum(p.numel() for p in each.parameters()) for each in together.members()]

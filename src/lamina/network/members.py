@@ -222,23 +222,25 @@ class Members(nn.Module):
 
     def members(self) -> list[MLP]:
         """Return each member as a perceptron of its own, with copies of its weights, in evaluation mode."""
-        return [self._member(m) for m in range(self.k)]
+        generator = torch.Generator()
+        networks = [MLP(numbers=encoding, generator=generator, **self._plain).eval() for encoding in self.encodings]
+        self.refresh(networks)
+        return networks
 
-    def _member(self, m: int) -> MLP:
-        network = MLP(numbers=self.encodings[m], generator=torch.Generator(), **self._plain)
-        network.inputs.load_state_dict(self.inputs[self.reads[m]].state_dict())
+    def refresh(self, networks: list[MLP]) -> None:
+        """Copy the weights as they are now into ``networks``, which ``members`` returned."""
         with torch.no_grad():
-            blocks: list[tuple[Any, Any]] = list(zip(network.hidden, self.hidden, strict=True))
-            for mine, theirs in blocks:
-                units = mine.affine.weight.shape[1]
-                self._copy_affine(mine.affine, theirs.affine, m)
-                # What a layer holds for each unit is sliced, what it holds once (one pReLU for a layer) is copied.
-                for name, module in mine.named_children():
-                    if name != "affine":
-                        state = theirs.get_submodule(name).state_dict()
-                        module.load_state_dict({key: _slice(value, m, units, self.k) for key, value in state.items()})
-            self._copy_affine(network.output, self.output, m)
-        return network.eval()
+            for m, network in enumerate(networks):
+                _copy(network.inputs, self.inputs[self.reads[m]])
+                blocks: list[tuple[Any, Any]] = list(zip(network.hidden, self.hidden, strict=True))
+                for mine, theirs in blocks:
+                    units = mine.affine.weight.shape[1]
+                    self._copy_affine(mine.affine, theirs.affine, m)
+                    # What a layer holds for each unit is sliced, what it holds once (one pReLU for a layer) is copied.
+                    for name, module in mine.named_children():
+                        if name != "affine":
+                            _copy(module, theirs.get_submodule(name), slice(m * units, (m + 1) * units), self.k * units)
+                self._copy_affine(network.output, self.output, m)
 
     def _copy_affine(self, mine: Affine, theirs: nn.Module, m: int) -> None:
         """Copy what is member ``m``'s of an affine map of all members."""
@@ -269,8 +271,12 @@ class Members(nn.Module):
         return rows
 
 
-def _slice(value: Tensor, m: int, units: int, k: int) -> Tensor:
-    return value[m * units : (m + 1) * units] if value.shape == (k * units,) else value
+def _copy(mine: nn.Module, theirs: nn.Module, units: slice | None = None, n_units: int = 0) -> None:
+    """Copy the state of ``theirs``; of a tensor with a number for each of ``n_units`` units, those of ``units``."""
+    values = theirs.state_dict()
+    for name, tensor in mine.state_dict().items():
+        value = values[name]
+        tensor.copy_(value[units] if units is not None and value.shape == (n_units,) else value)
 
 
 # What training and models hold: either has the same methods.

@@ -139,6 +139,9 @@ class MLP(nn.Module):
         """Return the networks whose average this is: itself."""
         return [self]
 
+    def refresh(self, networks: "list[MLP]") -> None:
+        """Do nothing: what ``members`` returned is this network, with its weights as they are."""
+
     def summary(self) -> list[LayerSummary]:
         """Return one row for the inputs, for each part of each layer, and for the output."""
         rows = [layer_summary("inputs", self.inputs.kind, self.inputs.width, self.inputs)]

@@ -198,6 +198,7 @@ def train(
     course = SCHEDULES[schedule]
     n_batches = 1 if full_batch else _n_batches(len(rows), batch_size, state.network.needs_two_rows)
     last_step = max(epochs * n_batches - 1, 1)
+    members = None if validation is None or validation.held is None else state.network.members()
     started = time.perf_counter() - state.seconds
     while state.epoch < epochs and not state.stopped:
         state.network.train()
@@ -235,7 +236,7 @@ def train(
         if flat is not None:
             exchange(flat.weights, state.averaged)
         held = Rows(batch.inputs, batch.target) if validation is None else validation
-        each, counted = predict_unseen(state.network, held)
+        each, counted = predict_unseen(state.network, held, members)
         if measure is None or validation is None:
             outputs = state.network.combine(each, counted)
             after = mean_loss(outputs, held, loss)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lamina.losses import Loss
 from lamina.network.members import Network
+from lamina.network.mlp import MLP
 
 # What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
 _PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
@@ -76,10 +77,13 @@ def predict_each(network: Network, inputs: Mapping[str, Tensor], n_rows: int) ->
         return torch.cat([network.outputs_of_each(part) for part in _slices(inputs, n_rows)])
 
 
-def predict_unseen(network: Network, rows: Rows) -> tuple[Tensor, Tensor | None]:
+def predict_unseen(network: Network, rows: Rows, members: list[MLP] | None = None) -> tuple[Tensor, Tensor | None]:
     """Return what the members that have not seen a row in training make of it.
 
-    Only those compute: of eight members that hold out two folds each, two do.
+    Only those compute: of eight members that hold out a quarter of the rows each, two do.
+
+    Args:
+        members: what ``network.members()`` returned once, to be used again with the weights as they are now.
 
     Returns:
         The outputs (n, h, k) in evaluation mode, h being the most members that one row has, and weights (n, h) of them:
@@ -90,8 +94,12 @@ def predict_unseen(network: Network, rows: Rows) -> tuple[Tensor, Tensor | None]
     held = rows.held > 0
     place = held.cumsum(1) - 1
     weights = (torch.arange(int(held.sum(1).max()), device=held.device) < held.sum(1, keepdim=True)).to(rows.held.dtype)
+    if members is None:
+        members = network.members()
+    else:
+        network.refresh(members)
     each: Tensor | None = None
-    for m, member in enumerate(network.members()):
+    for m, member in enumerate(members):
         index = held[:, m].nonzero().squeeze(1)
         if not len(index):
             continue
