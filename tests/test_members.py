@@ -93,8 +93,6 @@ def test_the_outputs_of_each_are_those_of_the_plain_network(encodings, network):
     assert together.n_layers == alone[0].n_layers == len(together.hidden) + 1
 
 
-@pytest.mark.parametrize("encodings", ENCODINGS)
-@pytest.mark.parametrize("hidden_units", [(), (5, 4)])
 @pytest.mark.parametrize("options", [{"normalization": "batch", "activation": "prelu"}, {"activation": "tanh"}])
 def test_members_that_were_taken_out_once_are_brought_up_to_date(options):
     run = lamina.prepare("wine", members=4, hidden_units=(6, 5), epochs=3, **options)
@@ -110,6 +108,8 @@ def test_members_that_were_taken_out_once_are_brought_up_to_date(options):
         assert not all(torch.equal(kept[name], value) for name, value in expected.state_dict().items())
 
 
+@pytest.mark.parametrize("encodings", ENCODINGS)
+@pytest.mark.parametrize("hidden_units", [(), (5, 4)])
 def test_what_learns_is_each_members_own_and_counted_once(encodings, hidden_units):
     together = members(encodings, hidden_units=hidden_units, normalization="batch")
     counts = [sum(p.numel() for p in each.parameters()) for each in together.members()]
