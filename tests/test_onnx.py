@@ -22,7 +22,8 @@ from lamina.export.onnx_graph import Graph
 from lamina.losses import LOSSES
 from lamina.model import build_network
 from random_models import frame, random_model, randomised
-from test_runtime import column_sets, networks, random_frame
+from test_diagnosis import TABLES
+from test_runtime import column_sets, networks, random_frame, real_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -205,18 +206,28 @@ def test_the_command_writes_and_compares(tmp_path, monkeypatch, capsys):
     assert "not compared with the model" in captured.err
     assert (tmp_path / "n.onnx").read_bytes() == (tmp_path / "m.onnx").read_bytes()
     assert run(["export", "m.lamina", "--to", "pmml"]) == 2
+    frame().write_csv("numbers.csv")
+    random_model(frame(), hidden_units=(4,)).save("n.lamina")
+    assert run(["export", "n.lamina", "--to", "onnx", "--check", "numbers.csv"]) == 0
+    said = capsys.readouterr().out.splitlines()[1]
+    assert said.startswith("largest difference on 60 rows, as a share of the largest value: ")
+    assert float(said.split(": ")[1]) < 1e-9
 
 
 @pytest.mark.slow
-def test_real_tables_and_images(lamina_data, tmp_path):
-    for name, target in (("adult-train.csv", "income"), ("california-housing.csv", None), ("diamonds.csv", "price")):
-        path = next(iter(sorted(lamina_data.rglob(name))), None)
-        if path is None:
-            continue
-        table = lamina.read_table(str(path))
-        table = table.rows(np.arange(min(400, table.n_rows)))
-        model = lamina.fit(table, target or list(table.columns)[-1], epochs=2, members=4, baselines=False)
-        assert to_onnx(model, tmp_path / "m.onnx", sample=table) < 1e-9
+@pytest.mark.parametrize("name", TABLES)
+def test_real_tables(name, lamina_data, tmp_path):
+    model, table = real_model(lamina_data, name)
+    difference, outputs = exported(model, tmp_path, table)
+    assert difference < 1e-9
+    if model.task == "regression":
+        assert outputs["values"] == pytest.approx(model.predict_outputs(table), rel=1e-9)
+    else:
+        assert outputs["label"].tolist() == model.predict(table).tolist()
+
+
+@pytest.mark.slow
+def test_real_images(lamina_data, tmp_path):
     images = lamina.read_table("fashion-mnist:test", data_dir=str(lamina_data / "fashion-mnist")).rows(np.arange(500))
     model = lamina.fit(images, epochs=2, hidden_units=(32,), baselines=False)
     assert to_onnx(model, tmp_path / "m.onnx", sample=images) < 1e-9

@@ -28,6 +28,7 @@ from lamina.losses import LOSSES
 from lamina.model import build_network
 from lamina.model_file import _checksum
 from random_models import frame, random_model, randomised
+from test_diagnosis import TABLES
 
 TEXTS = st.sampled_from(["red", "green", "blue", "True", "3", "a b", "ü", "?"])
 
@@ -314,20 +315,23 @@ def test_random_tables_and_networks(tmp_path, kinds, options, seed):
 # -- real data
 
 
+def real_model(folder: Path, name: str) -> tuple[lamina.Model, Any]:
+    """Return a model of 800 rows of a real table, half of its members with pieces and half with waves, and the rows."""
+    table = lamina.read_table(str(folder / "tables" / f"{name}.csv"))
+    table = table.rows(np.arange(min(800, table.n_rows)))
+    return lamina.fit(table, TABLES[name], epochs=2, members=4, hidden_units=(16,), baselines=False), table
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "target"), [("adult-train.csv", "income"), ("diamonds.csv", "price"), ("telco-churn.csv", None)]
-)
-def test_real_tables(name, target, lamina_data, tmp_path):
-    found = sorted(lamina_data.rglob(name))
-    if not found:
-        pytest.skip(f"there is no {name} in {lamina_data}")
-    table = lamina.read_table(str(found[0]))
-    table = table.rows(np.arange(min(400, table.n_rows)))
-    model = lamina.fit(
-        table, target or list(table.columns)[-1], epochs=2, members=4, hidden_units=(16,), baselines=False
-    )
-    assert agree(taken(model, tmp_path).predict_outputs(table), model.predict_outputs(table))
+@pytest.mark.parametrize("name", TABLES)
+def test_real_tables(name, lamina_data, tmp_path):
+    model, table = real_model(lamina_data, name)
+    runtime, expected = taken(model, tmp_path), model.predict_outputs(table)
+    assert model.config.numeric == "mixed"
+    assert agree(runtime.predict_outputs(table), expected)
+    columns = {column.name: table[column.name] for column in model.schema.features}
+    rows = [{key: each.cell(i) for key, each in columns.items()} for i in range(50)]
+    assert agree(one_by_one(runtime, rows), expected[:50])
 
 
 @pytest.mark.slow

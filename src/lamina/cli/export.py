@@ -42,5 +42,6 @@ def export(
         return 0
     click.echo(f"file: {path}")
     if sample is not None:
-        click.echo(f"largest difference on {sample.n_rows:,} rows: {difference:.2g}")
+        of = ", as a share of the largest value" if loaded.task == "regression" else ""
+        click.echo(f"largest difference on {sample.n_rows:,} rows{of}: {difference:.2g}")
     return 0
