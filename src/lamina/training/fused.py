@@ -43,12 +43,12 @@ class FusedOptimizer:
             for group, kept in zip(self.param_groups, self._kept, strict=True):
                 params: list[Tensor] = group["params"]
                 gradients: Any = [parameter.grad for parameter in params]
-                options = {"lr": group["lr"], "weight_decay": group["weight_decay"], **self.options}
+                varying = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
                 if self.kind == "SGD":
-                    torch._fused_sgd_(params, gradients, *(kept or [[]]), **options)
+                    torch._fused_sgd_(params, gradients, *(kept or [[]]), **varying, **self.options)
                 else:
                     kernel: Any = torch._fused_adamw_ if self.kind == "AdamW" else torch._fused_adam_
-                    kernel(params, gradients, *kept, [], [self._n_steps] * len(params), **options)
+                    kernel(params, gradients, *kept, [], [self._n_steps] * len(params), **varying, **self.options)
             if int(self._n_steps) % _CLEARED_EVERY == 0:
                 self._clear_tiny()
 
