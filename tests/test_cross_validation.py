@@ -232,16 +232,25 @@ def test_the_seed_decides_every_score_and_the_order_of_the_rows_none():
     assert scores(seed=6)["MLP", "rmse"] != pytest.approx(scores()["MLP", "rmse"], rel=1e-3)
 
 
-def test_five_folds_by_default_and_baselines_where_wanted(monkeypatch):
-    asked = []
-    found = cross_validation.fold_runs
-    monkeypatch.setattr(
-        cross_validation,
-        "fold_runs",
-        lambda *data, **options: asked.append(options["folds"]) or found(*data, **options),
-    )
-    scores = lamina.cross_validate("iris", baselines=False, epochs=1, hidden_units=(4,))
-    assert (list(scores), asked) == (["MLP"], [5])
+def test_five_folds_by_default_and_baselines_where_wanted():
+    done = []
+    options = {"epochs": 1, "hidden_units": (4,), "each": lambda: done.append("fold")}
+    scores = lamina.cross_validate("iris", baselines=False, **options)
+    assert (list(scores), done) == (["MLP"], ["fold"] * 5)
+
+
+def test_folds_side_by_side_have_the_scores_of_folds_in_turn():
+    done = []
+    options = {"folds": 3, "dtype": "float64", **QUICK}
+    alone = cross_validate(frame(90), "c", **options)
+    together = cross_validate(frame(90), "c", n_jobs=2, each=lambda: done.append("fold"), **options)
+    assert done == ["fold"] * 3
+    for name, scores in alone.items():
+        for metric, value in scores.items():
+            assert together[name][metric] == pytest.approx(value, rel=1e-9), (name, metric)
+    for n_jobs in (0, -2):
+        with pytest.raises(ConfigError, match=f"n_jobs = {n_jobs}; give a number of processes, or -1 for one a core."):
+            cross_validate(frame(90), "c", n_jobs=n_jobs, **options)
 
 
 def test_a_class_without_training_rows_in_a_fold_is_handled():
@@ -332,6 +341,11 @@ def test_folds_that_make_no_sense_are_wrong_usage(tmp_path, flags, said, capsys)
     assert said in captured.err
     assert captured.out == ""
     assert not (tmp_path / "m").exists()
+
+
+def test_jobs_without_folds_are_wrong_usage(capsys):
+    assert run(["train", "iris", "--jobs", "2"]) == 2
+    assert "--jobs is for the folds of cross-validation; add --folds K, or leave it out." in capsys.readouterr().err
 
 
 def test_folds_of_standard_input(tmp_path, monkeypatch, capsys):

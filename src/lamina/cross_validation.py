@@ -11,6 +11,7 @@ from lamina.data.ordering import row_hashes
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema, target_names
 from lamina.data.splits import folds as split_into_folds
+from lamina.data.table import Table
 from lamina.errors import ConfigError
 from lamina.fitting import prepare
 from lamina.run import Run
@@ -36,13 +37,23 @@ def fold_runs(
     Raises:
         ConfigError: fewer than two folds, more than there are rows or groups, or rows ordered by time.
     """
+    about = {"data_dir": data_dir, "drop_missing_targets": drop_missing_targets, "progress": progress}
+    for table, others in _divided(data, target, folds, about, options):
+        yield prepare(table, **others)
+
+
+def _divided(
+    data: Any, target: str | Sequence[str] | None, folds: int, about: Mapping[str, Any], options: Mapping[str, Any]
+) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """Yield, for each fold, the rows outside of it, and the other arguments of ``prepare``."""
     config = Config.of(**options)
     if config.time is not None:
         raise ConfigError("folds take rows from all times, which `time` rules out; leave one of the two out.")
     categories = frozenset(name for name, kind in config.kind.items() if kind == "category")
-    table = read_table(data, text_columns=categories, data_dir=data_dir, progress=progress)
+    table = read_table(data, text_columns=categories, data_dir=about["data_dir"], progress=about["progress"])
     names = target_names(target, table)
-    if drop_missing_targets and names:
+    drops = about["drop_missing_targets"]
+    if drops and names:
         table, _ = table.rows_with(names)
     schema = Schema.infer(
         table, names, task=config.task, kind=config.kind, drop=config.drop, weight=config.weight, group=config.group
@@ -50,13 +61,11 @@ def fold_runs(
     y = schema.target.encode(table)
     order = np.argsort(row_hashes(schema.check(table)[0], y), kind="stable")
     group = None if config.group is None else table[config.group].rows(order)
+    others = {"target": names, "schema": schema, "drop_missing_targets": drops}
     for fold in split_into_folds(folds, y[order], np.random.default_rng(config.seed), group=group):
         held = np.zeros(table.n_rows, dtype=bool)
         held[order[fold]] = True
-        yield prepare(
-            table.rows(~held), names, schema=schema, drop_missing_targets=drop_missing_targets,
-            **{**options, "test": table.rows(held)},
-        )  # fmt: skip
+        yield table.rows(~held), {**others, **options, "test": table.rows(held)}
 
 
 def summary(scores: Sequence[Scores]) -> dict[str, dict[str, dict[str, float]]]:
@@ -83,24 +92,45 @@ def cross_validate(
     *,
     folds: int = 5,
     baselines: bool = True,
+    n_jobs: int = 1,
     each: Callable[[], None] | None = None,
+    data_dir: str | None = None,
+    drop_missing_targets: bool = False,
     **options: Any,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the cross-validated scores of the MLP and its baselines: by name, then metric, mean and standard error.
 
-    Arguments and errors as in ``fit`` and ``fold_runs``; ``each`` is called after each fold.
+    Arguments and errors as in ``fit`` and ``fold_runs``, and:
+
+    Args:
+        n_jobs: folds that are trained at the same time, each in a process of its own with its share of the processor's
+            threads; -1: as many as there are cores. A process takes a few seconds to start.
+        each: called after each fold.
 
     Example:
         >>> scores = cross_validate("iris", folds=3, epochs=5)
         >>> sorted(scores)
         ['MLP', 'constant', 'linear']
     """
+    from joblib import Parallel, delayed
+
+    if n_jobs < 1 and n_jobs != -1:
+        raise ConfigError(f"n_jobs = {n_jobs!r}; give a number of processes, or -1 for one a core.")
+    about = {"data_dir": data_dir, "drop_missing_targets": drop_missing_targets, "progress": None}
+    divided = _divided(data, target, folds, about, options)
     scores = []
-    for run in fold_runs(data, target, folds=folds, **options):
-        for _ in run.train():
-            pass
-        report = run.finish(baselines).report
-        scores.append({"MLP": report.scores["test"], **report.baselines})
+    # With one job joblib calls the function here and now.
+    for found in Parallel(n_jobs, return_as="generator")(delayed(_scores)(*fold, baselines) for fold in divided):
+        scores.append(found)
         if each is not None:
             each()
     return summary(scores)
+
+
+def _scores(table: Table, others: Mapping[str, Any], baselines: bool) -> Scores:
+    """Return the scores of a fold, by name and metric."""
+    run = prepare(table, **others)
+    for _ in run.train():
+        pass
+    report = run.finish(baselines).report
+    return {"MLP": report.scores["test"], **report.baselines}

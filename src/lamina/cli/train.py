@@ -28,6 +28,7 @@ _MAX_NOTES = 12
 @click.option("-o", "--out", metavar="DIR", help="The model folder.  [default: the data's name with .lamina]")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files; without it they are downloaded.")
 @click.option("--folds", type=int, metavar="K", help="Before training, score the options by K-fold cross-validation.")
+@click.option("--jobs", type=int, metavar="N", help="Folds to train at the same time; -1: one a core.  [default: 1]")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run on the same data and options was.")
 @click.option("--print-config", is_flag=True, help="Print the options as TOML for --config, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when done.")
@@ -39,6 +40,7 @@ def train(
     out: str | None,
     data_dir: str | None,
     folds: int | None,
+    jobs: int | None,
     resume: bool,
     print_config: bool,
     as_json: bool,
@@ -61,6 +63,8 @@ def train(
         return 0
     if data is None:
         raise click.UsageError("say what to train on: lamina train DATA --target COL.")
+    if jobs is not None and folds is None:
+        raise click.UsageError("--jobs is for the folds of cross-validation; add --folds K, or leave it out.")
     talk = Talk(quiet)
 
     from lamina.checkpointing import Checkpointing
@@ -83,7 +87,7 @@ def train(
     if resume:
         talk.note(checkpoint.resume())
     if folds is not None:
-        run.folds = _cross_validated(talk, folds, source, target, about, values)
+        run.folds = _cross_validated(talk, folds, jobs or 1, source, target, about, values)
     interrupted = _train(talk, run, checkpoint)
     if interrupted and run.state.best_weights is None:
         talk.note("interrupted before the first epoch was complete; nothing was saved.")
@@ -116,13 +120,14 @@ def _downloads(talk: Talk) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _cross_validated(
-    talk: Talk, k: int, data: Any, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
+    talk: Talk, k: int, jobs: int, data: Any, target: tuple[str, ...], about: dict[str, Any], values: dict[str, Any]
 ) -> dict[str, Any]:
     from lamina.cross_validation import cross_validate
 
     with talk.progress("{task.completed:.0f}/{task.total:.0f}") as bar:
         task = bar.add_task("fold", total=k)
-        scores = cross_validate(data, target, folds=k, each=lambda: bar.advance(task), **about, **values)
+        advance = lambda: bar.advance(task)  # noqa: E731
+        scores = cross_validate(data, target, folds=k, n_jobs=jobs, each=advance, **about, **values)
     return {"k": k, "scores": scores}
 
 

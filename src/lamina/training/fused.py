@@ -44,10 +44,10 @@ class FusedOptimizer:
                 params: list[Tensor] = group["params"]
                 gradients: Any = [parameter.grad for parameter in params]
                 varying = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
+                kernel: Any = _KERNELS[self.kind]
                 if self.kind == "SGD":
-                    torch._fused_sgd_(params, gradients, *(kept or [[]]), **varying, **self.options)
+                    kernel(params, gradients, *(kept or [[]]), **varying, **self.options)
                 else:
-                    kernel: Any = torch._fused_adamw_ if self.kind == "AdamW" else torch._fused_adam_
                     kernel(params, gradients, *kept, [], [self._n_steps] * len(params), **varying, **self.options)
             if int(self._n_steps) % _CLEARED_EVERY == 0:
                 self._clear_tiny()
@@ -94,6 +94,7 @@ class FusedOptimizer:
 
 # A moment that falls by 0.9 a step does not get from here below 1.2e-38 in so many steps.
 _TINY, _CLEARED_EVERY = 1e-36, 16
+_KERNELS = {"Adam": torch._fused_adam_, "AdamW": torch._fused_adamw_, "SGD": torch._fused_sgd_}
 _KEPT = {"Adam": ("exp_avg", "exp_avg_sq"), "AdamW": ("exp_avg", "exp_avg_sq"), "SGD": ("momentum_buffer",)}
 # From a buffer of zeros the ordinary step of SGD keeps the first gradient, so that none is a first step.
 _FIXED: dict[str, dict[str, Any]] = {
