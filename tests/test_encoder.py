@@ -97,6 +97,23 @@ def test_bin_edges_of_a_column_with_few_values():
     np.testing.assert_allclose(two.edges, [-np.sqrt(3), np.sqrt(1 / 3)], rtol=1e-6)
 
 
+def test_few_whole_numbers_with_many_rows_each_have_an_edge_each():
+    values = np.tile(np.arange(50.0) * 7 + 100, 40)
+
+    def edges(values, n_columns: int = 1, **options):
+        columns = {f"a{i}": numbers(values) for i in range(n_columns)}
+        code = fit(table(**columns), bins=24, **options).numbers[0]
+        return np.array(code.edges) * code.scale + code.mean
+
+    np.testing.assert_allclose(edges(values, codes=True), np.arange(50) * 7 + 100, rtol=1e-6)
+    assert len(edges(values)) == 25
+    assert len(edges(values[: 50 * 31], codes=True)) == 25  # too few rows for each value
+    assert len(edges(values / 2, codes=True)) == 25
+    assert len(edges(np.tile(np.arange(65.0), 40), codes=True)) == 25
+    assert len(edges(values, n_columns=20, codes=True)) == 50
+    assert len(edges(values, n_columns=21, codes=True)) == 25
+
+
 def test_a_value_with_most_of_the_mass_leaves_bins_to_the_others():
     values = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
     code = number_code(values, bins=20)

@@ -198,6 +198,7 @@ def prepare(
     tables = split(Rows.of(table, schema, weights, config), schema, config, test, read_held_out)
     prepared = time.perf_counter()
     train = tables["train"]
+    bins_are_told = config.bins is not None
     config = resolve(
         config, recipe, n_rows=len(train.y), n_number_columns=kinds.count("number"), has_images="image" in kinds,
         task=schema.target.task, has_validation="validation" in tables, device=device,
@@ -206,6 +207,7 @@ def prepare(
         schema, train.features, train.weights,
         numeric=config.numeric, bins=config.bins or 1,
         one_hot_levels=config.one_hot_levels, min_level_rows=config.min_level_rows, features=config.features,
+        codes=not bins_are_told,
     )  # fmt: skip
     # Held-out rows as a saved model would encode them, so that their scores are those of ``Model.evaluate``.
     dtypes = {name: config.dtype if name == "train" else "float64" for name in tables}

@@ -21,6 +21,9 @@ from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
 
 _BLOCK_ROWS = 512  # of images at a time
+# Whole numbers of few values, each in many rows, may be codes without an order: each value gets an edge of its own, up
+# to so many for a column and for all columns together, where a value has so many rows on average.
+_CODE_VALUES, _ALL_CODE_VALUES, _ROWS_A_VALUE = 64, 1024, 32
 RARE = 0  # the code of levels that are rare in training or were not there
 
 Arrays = dict[str, Any]  # NumPy arrays, and one of scipy.sparse
@@ -112,6 +115,7 @@ class Encoder:
         one_hot_levels: int = 8,
         min_level_rows: int = 4,
         features: str = "pixels",
+        codes: bool = False,
     ) -> "Encoder":
         """Return the encoder of training rows.
 
@@ -125,14 +129,17 @@ class Encoder:
             one_hot_levels: categories of up to so many levels are one-hot.
             min_level_rows: levels of less weight are ``RARE``.
             features: of images: ``pixels`` or ``gradients``.
+            codes: whole numbers of few values, each in many rows, may have more bins than that: one between each two.
         """
         numbers: list[NumberCode] = []
         categories, images, blocks = [], [], []
         number_bins = bins if numeric in ("piecewise_linear", "piecewise_embedding", "mixed") else 0
+        n_numbers = sum(column.kind == "number" for column in schema.features)
+        code_values = min(_CODE_VALUES, _ALL_CODE_VALUES // max(n_numbers, 1)) if codes else 0
         for column in schema.features:
             values = table[column.name]
             if column.kind == "number":
-                numbers.append(_fit_number(column.name, values.values, weights, number_bins))
+                numbers.append(_fit_number(column.name, values.values, weights, number_bins, code_values))
             elif column.kind == "datetime":
                 numbers.extend(_fit_dates(column.name, values, weights, number_bins))
             elif column.kind == "category":
@@ -243,7 +250,7 @@ def weighted_quantiles(values: Array, probabilities: Array, weights: Array | Non
     return np.asarray(np.quantile(values, probabilities, weights=weights, method="inverted_cdf"))
 
 
-def _fit_number(name: str, values: Array, weights: Array | None, bins: int) -> NumberCode:
+def _fit_number(name: str, values: Array, weights: Array | None, bins: int, code_values: int = 0) -> NumberCode:
     values = np.asarray(values, dtype=np.float64)
     missing = np.isnan(values)
     present = values[~missing]
@@ -254,7 +261,7 @@ def _fit_number(name: str, values: Array, weights: Array | None, bins: int) -> N
     median = float(weighted_quantiles(present, np.array([0.5]), present_weights)[0])
     edges: tuple[float, ...] = ()
     if bins:
-        quantiles = _bin_edges(present, bins, present_weights)
+        quantiles = _bin_edges(present, bins, present_weights, code_values)
         # Rounded to float32, the network's own precision, before they are made distinct: a bin of width 0 divides by 0.
         distinct = np.unique(_clipped((quantiles - mean) / scale).astype(np.float32)).tolist()
         edges = tuple(distinct) if len(distinct) > 1 else (distinct[0], distinct[0] + 1.0)
@@ -272,14 +279,17 @@ def _fit_dates(name: str, column: Column, weights: Array | None, bins: int) -> l
     return codes
 
 
-def _bin_edges(values: Array, bins: int, weights: Array | None) -> Array:
-    """Return at most ``bins`` + 1 edges between which the values are spread evenly.
+def _bin_edges(values: Array, bins: int, weights: Array | None, code_values: int = 0) -> Array:
+    """Return at most ``bins`` + 1 edges between which the values are spread evenly, or each of few whole numbers.
 
     A value that fills more than one bin by itself (the zeros of a gain that few people have) would take its edges away
     from all others, so no value counts more than a bin's share.
     """
     distinct, position = np.unique(values, return_inverse=True)
     mass = np.bincount(position, weights, len(distinct)).astype(np.float64)
+    whole = len(distinct) <= code_values and (distinct == np.floor(distinct)).all()
+    if whole and mass.sum() >= _ROWS_A_VALUE * len(distinct):
+        return distinct
     mass = np.minimum(mass, mass.sum() / bins)
     return weighted_quantiles(distinct, np.linspace(0, 1, bins + 1), mass)
 
