@@ -31,6 +31,7 @@ FLOORS = [
         "data.encoder",
         "data.target_scaling",
         "data.ordering",
+        "data.weights",
         "network.layers",
         "network.saving_layers",
         "network.embeddings",

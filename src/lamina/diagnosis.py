@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from lamina.data.weights import target_and_weights
 from lamina.diagnosis_course import found_in_course
 from lamina.diagnosis_layers import found_in_layers, layer_states
 from lamina.diagnosis_rows import found_between_parts, found_in_columns
 from lamina.errors import DataError
 from lamina.finding import Finding
-from lamina.model import Model, target_and_weights
+from lamina.model import Model
 from lamina.partition import Part
 from lamina.scoring import sampled
 

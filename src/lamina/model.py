@@ -16,6 +16,7 @@ from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.table import Table
 from lamina.data.target_scaling import TargetScaler
+from lamina.data.weights import target_and_weights
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, in_one_line
 from lamina.intervals import ConformalScores
 from lamina.losses import LOSSES
@@ -362,39 +363,6 @@ def _tensor(values: Any) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values))
     crow, col = (torch.from_numpy(part.astype(np.int64)) for part in (values.indptr, values.indices))
     return csr(crow, col, torch.from_numpy(values.data), values.shape)
-
-
-def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | None]:
-    """Return the encoded target, (n,) or (n, k), of ``table`` and its rows' weights (n,), or ``None``.
-
-    Raises:
-        DataError: no target, a missing or negative weight.
-    """
-    y = schema.target.encode(table)
-    weight = next((column.name for column in schema.columns if column.role == "weight"), None)
-    if weight is None or weight not in table:
-        return y, None
-    return y, row_weights(table, weight)
-
-
-def row_weights(table: Table, name: str) -> Array:
-    """Return the weight column ``name`` as float64 (n,).
-
-    Raises:
-        DataError: a weight is text, missing, negative or infinite.
-    """
-    column = table[name]
-    if column.type != "number":
-        raise DataError(f"{table.source}: the weight column {name!r} holds text; expected numbers of at least 0.")
-    weights = np.asarray(column.values, dtype=np.float64)
-    bad = ~(np.isfinite(weights) & (weights >= 0))
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"{table.source}, column {name!r}, row {table.row_number(row)}: the weight is {weights[row]:g}; "
-            "expected a finite number of at least 0."
-        )
-    return weights
 
 
 def load(folder: str | Path) -> Model:

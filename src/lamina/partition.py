@@ -15,8 +15,8 @@ from lamina.data.schema import Schema
 from lamina.data.splits import folds as split_into_folds
 from lamina.data.splits import holdout
 from lamina.data.table import Column, Table
+from lamina.data.weights import row_weights, target_and_weights
 from lamina.errors import ConfigError, DataError
-from lamina.model import row_weights, target_and_weights
 from lamina.training.recipe import validation_fraction
 
 Array = NDArray[Any]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lamina.data.table import Array, Column, Table
+from lamina.data.weights import row_weights
 from lamina.errors import ConfigError, DataError, LaminaWarning
-from lamina.model import Model, row_weights
+from lamina.model import Model
 from lamina.partition import weighted_rows
 
 REGIONS = 4  # an image counts by so many regions along each side

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from lamina.activations import Activation
 from lamina.analysis.exact import float64_copy
+from lamina.data.weights import target_and_weights
 from lamina.errors import DataError
 from lamina.losses import LOSSES
-from lamina.model import Model, as_tensors, target_and_weights
+from lamina.model import Model, as_tensors
 from lamina.network.layers import Activate
 from lamina.network.mlp import MLP
 from lamina.partition import Part
