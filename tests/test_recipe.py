@@ -247,7 +247,7 @@ def test_members_may_be_asked_for_with_any_layers():
 def test_presets_differ_in_members_and_steps():
     sizes = {name: by_default(preset=name, n_rows=4000) for name in ("fast", "default", "best")}
     assert {name: config.members for name, config in sizes.items()} == {"fast": 4, "default": 8, "best": 16}
-    assert {name: config.epochs for name, config in sizes.items()} == {"fast": 25, "default": 141, "best": 188}
+    assert {name: config.epochs for name, config in sizes.items()} == {"fast": 50, "default": 141, "best": 188}
     pixels = {name: by_default(preset=name, has_images=True) for name in sizes}
     assert [config.hidden_units for config in pixels.values()] == [(256, 256), (512, 512), (512, 512)]
     assert [config.members for config in pixels.values()] == [1, 1, 4]
