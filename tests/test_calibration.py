@@ -85,7 +85,9 @@ def test_the_temperature_of_all_by_hand():
     assert temperature_of_all(3.0, 2.0, 2, 4) == pytest.approx(1.5)
     assert temperature_of_all(3.0, 2.0, 2, 2) == pytest.approx(2.0)
     assert temperature_of_all(3.0, 3.0, 2, 8) == pytest.approx(3.0)
-    assert temperature_of_all(1.7, 1.7, 1, 8) == 1.7
+    # Of one unseen member b is 2/3 of what is above 1: 1.6 - 0.4 (1 - 1/n).
+    assert [temperature_of_all(1.6, 1.6, 1, n) for n in (1, 4)] == pytest.approx([1.6, 1.3])
+    assert temperature_of_all(0.9, 0.9, 1, 4) == 0.9
     assert temperature_of_all(2.0, 0.9, 2, 8) == 0.25  # never below the lowest
 
 

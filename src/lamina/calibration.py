@@ -14,6 +14,7 @@ MIN_CALIBRATION_ROWS = 30
 _LOWEST, _HIGHEST = 0.25, 8.0
 _GRID = 8
 _REFINEMENTS = 24
+_SHARE_OF_ONE = 2 / 3
 
 
 def best_temperature(loss_at: Callable[[float], float], refine: bool = True) -> tuple[float, float]:
@@ -52,11 +53,11 @@ def temperature_of_all(alone: float, of_some: float, n_some: float, n_all: int) 
 
     The average of several members is less bold than each, so what suits the few that have not seen a row would be too
     much for all of them together. Taken as a + b / n for n members; where rows were not seen by unequally many,
-    ``n_some`` is the harmonic mean of their numbers, since it is 1 / n that counts.
+    ``n_some`` is the harmonic mean of their numbers, since it is 1 / n that counts. Where each row was not seen by one
+    member only, there is nothing to tell b by, and it is taken as two thirds of what ``alone`` is above 1: of four
+    members' boldness half is left (measured in benchmarks/LOG.md).
     """
-    if n_some <= 1:
-        return alone
-    b = (alone - of_some) / (1 - 1 / n_some)
+    b = (alone - of_some) / (1 - 1 / n_some) if n_some > 1 else _SHARE_OF_ONE * max(alone - 1, 0.0)
     return max(alone - b * (1 - 1 / n_all), _LOWEST)
 
 

@@ -235,7 +235,11 @@ def _importances(model: Model, part: Part, predict: Predict) -> dict[str, Any]:
     rng = np.random.default_rng(model.config.seed)
 
     def loss(rows: Part) -> float:
-        return one_score(metric, rows.y, predict(rows), rows.weights) or 0.0
+        prediction = predict(rows)
+        if model.task == "regression":
+            return one_score(metric, rows.y, prediction, rows.weights) or 0.0
+        # The same figure without scikit-learn's checks, which would take longer than the network.
+        return float(np.average(row_losses(model.task, rows.y, prediction), weights=rows.weights))
 
     with np.errstate(over="ignore"):
         score = loss(rows)

@@ -177,6 +177,32 @@ def split(
     return {"train": rest, **dict(reversed(parts.items()))}
 
 
+def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
+    """Return the rows' weights times those of their classes; ``balanced``: n / (k times the class's weight).
+
+    Raises:
+        ConfigError: a class that is none, or no weight above 0.
+    """
+    if class_weight is None:
+        return part.weights
+    rows = np.ones(len(part)) if part.weights is None else part.weights
+    if class_weight == "balanced":
+        counts = np.bincount(part.y, rows, len(schema.target.classes))
+        factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
+    else:
+        names = {str(value): code for code, value in enumerate(schema.target.classes)}
+        unknown = [name for name in class_weight if name not in names]
+        if unknown:
+            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
+        factors = np.array([class_weight.get(name, 1.0) for name in names])
+    weights: Array = rows * factors[part.y]
+    if not weights.any():
+        raise ConfigError(
+            "class_weight leaves no row with a weight above 0; raise the weight of a class that is there."
+        )
+    return weights
+
+
 def held_out_by(folds: Array, members: int) -> Array:
     """Return which members hold out each row, (n, members): the first member the first fold, and so on in turn."""
     return np.asarray(folds[:, None] == np.arange(members) % N_FOLDS)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from lamina.losses import LOSSES, Loss
 from lamina.metrics import METRICS, one_score
 from lamina.model import Model, as_tensors, build_network, prediction_of
 from lamina.model_report import Report
-from lamina.partition import Part, held_out_by
+from lamina.network.mlp import MLP
+from lamina.partition import Part, held_out_by, with_class_weights
 from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, Measure, TrainState, train
@@ -166,7 +168,8 @@ class Run:
         )
         if baselines:
             uncalibrated = before if calibration else None
-            curves = curves_of(model, self.parts, scored_on, outputs, uncalibrated, self._of_unseen)
+            predict = partial(self._of_unseen, members=self.state.network.members())
+            curves = curves_of(model, self.parts, scored_on, outputs, uncalibrated, predict)
             model.report = replace(model.report, curves=curves)
         findings = found_in_run(model, self.parts, checks_data=baselines) if diagnosis else []
         seconds = {**self.seconds, "total": time.perf_counter() - self.started}
@@ -179,10 +182,10 @@ class Run:
             return None
         return self._of_unseen(part.rows(calibration_rows(part, self.config.seed)))
 
-    def _of_unseen(self, part: Part) -> Array:
+    def _of_unseen(self, part: Part, members: list[MLP] | None = None) -> Array:
         """Return predictions for a part; where members hold out folds, by those that have not seen the row."""
         network = self.state.network
-        each, counted = predict_unseen(network, self._rows(part, watched=True))
+        each, counted = predict_unseen(network, self._rows(part, watched=True), members)
         outputs = network.combine(each.double(), None if counted is None else counted.double())
         return prediction_of(outputs.cpu(), self.config.loss, self.scaler)
 
@@ -372,29 +375,3 @@ def _loss_alone(each: Tensor, counted: Tensor, rows: Rows, loss: Loss) -> float:
     if rows.weights is not None:
         weights = weights * rows.weights[:, None]
     return float((values * weights).sum() / weights.sum())
-
-
-def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
-    """Return the rows' weights times those of their classes; ``balanced``: n / (k times the class's weight).
-
-    Raises:
-        ConfigError: a class that is none, or no weight above 0.
-    """
-    if class_weight is None:
-        return part.weights
-    rows = np.ones(len(part)) if part.weights is None else part.weights
-    if class_weight == "balanced":
-        counts = np.bincount(part.y, rows, len(schema.target.classes))
-        factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
-    else:
-        names = {str(value): code for code, value in enumerate(schema.target.classes)}
-        unknown = [name for name in class_weight if name not in names]
-        if unknown:
-            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
-        factors = np.array([class_weight.get(name, 1.0) for name in names])
-    weights: Array = rows * factors[part.y]
-    if not weights.any():
-        raise ConfigError(
-            "class_weight leaves no row with a weight above 0; raise the weight of a class that is there."
-        )
-    return weights

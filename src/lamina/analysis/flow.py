@@ -16,8 +16,7 @@ from lamina.losses import LOSSES
 from lamina.model import Model, as_tensors
 from lamina.network.layers import Activate
 from lamina.network.mlp import MLP
-from lamina.partition import Part
-from lamina.run import with_class_weights
+from lamina.partition import Part, with_class_weights
 from lamina.training.rows import Rows
 
 # A unit of a bounded activation counts as saturated where its derivative is less than this share of the largest one.
