@@ -12,6 +12,7 @@ import torch
 
 import lamina
 from lamina.diagnosis import diagnose, found_in_run
+from lamina.diagnosis_course import found_in_course
 from lamina.diagnosis_layers import found_in_layers, layer_states
 from lamina.errors import DataError
 from lamina.finding import Finding, option
@@ -156,6 +157,24 @@ def test_divergence_is_a_learning_rate_too_high():
     (finding,) = found_in_run(model, parts, checks_data=False)
     assert finding.name == "learning rate too high"
     assert finding.evidence["diverged"] is True
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(0.051, ["learning rate too high"]), (0.049, []), (1e-7, [])])
+def test_a_loss_that_rose_while_the_weights_hardly_moved_is_chance(last, verdict):
+    model = lamina.fit("iris", members=1, hidden_units=(8,), epochs=4, batch_size=10)
+    steps = -(-model.report.rows["train"] // 10)
+    assert steps in range(10, 16)
+    # The loss is lowest after the second epoch and rises by 0.2 of log 3; in two epochs the weights move by ``last``.
+    losses, updates = [1.0, 0.5, 0.5 + 0.2 * np.log(3), 0.5 + 0.2 * np.log(3)], [0.01, *[last / 2 / steps] * 3]
+    history = [
+        lamina.model.replace(record, train_loss=loss, update_ratio=update)
+        for record, loss, update in zip(model.history, losses, updates, strict=True)
+    ]
+    report = lamina.model.replace(model.report, stopped="early", comparison={})
+    found = found_in_course(lamina.model.replace(model, history=history, report=report))
+    assert [finding.name for finding in found] == verdict
+    if verdict:
+        assert found[0].evidence["training_loss_rose_by"] == 0.2
 
 
 @pytest.mark.parametrize("members", [1, 4])

@@ -48,6 +48,7 @@ def _too_high(model: Model, records: Sequence[EpochRecord]) -> Finding | None:
     diverged = model.report.stopped.startswith("the loss was not finite")
     # Small steps overshoot nothing: of few rows, with dropout, the loss rises by chance.
     rises = update >= _USUAL_UPDATE and rise >= (_RISE_AT_LARGE_UPDATES if update >= _LARGE_UPDATE else _RISE)
+    rises = rises and _moved_since_lowest(model, records) >= _MOVED
     if not (diverged or rises or update >= _HUGE_UPDATE):
         return None
     usual = min(_rate(model) / 10, OPTIMIZERS[model.config.optimizer].learning_rate)
