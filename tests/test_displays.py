@@ -43,7 +43,22 @@ def test_training_curves(classifier):
     assert drawn[f"kept: epoch {best}"][0] == [best, best]
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert texts == ["training", "validation", f"kept: epoch {best}"]
-    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel(), display.ax_.get_yscale()) == ("epoch", "loss", "log")
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "loss")
+
+
+@pytest.mark.parametrize(("losses", "scale"), [([1.0, 0.051], "linear"), ([1.0, 0.049], "log"), ([1.0, 0.0], "linear")])
+def test_the_axis_of_the_loss_is_logarithmic_where_it_falls_far(losses, scale):
+    assert lamina.TrainingCurveDisplay(train_loss=losses).plot().ax_.get_yscale() == scale
+    assert lamina.TrainingCurveDisplay(train_loss=[1.0, 1.0], validation_loss=losses).plot().ax_.get_yscale() == scale
+
+
+def test_whiskers_have_the_colour_of_the_text_on_dark_ground_too(classifier):
+    estimator, X, y = classifier
+    for style, colour in (("default", (0.0, 0.0, 0.0, 1.0)), ("dark_background", (1.0, 1.0, 1.0, 1.0))):
+        with plt.style.context(style):
+            axes = lamina.PermutationImportanceDisplay.from_estimator(estimator, X, y, n_repeats=2).ax_
+        (whiskers,) = axes.collections
+        assert whiskers.get_color().tolist() == [list(colour)]
 
 
 def test_training_curves_of_a_model_without_validation_rows():
@@ -86,7 +101,7 @@ def test_importances(classifier):
     (whiskers,) = [container for container in display.ax_.containers if hasattr(container, "has_xerr")]
     lengths = [np.ptp(segment[:, 0]) for segment in whiskers[2][0].get_segments()]
     np.testing.assert_allclose(lengths, [2 * deviation for _, _, deviation in found.ordered()], atol=1e-12)
-    assert display.ax_.get_xlabel() == "log loss worse by, where the column is shuffled"
+    assert display.ax_.get_xlabel() == "log loss worse by,\nwhere the column is shuffled"
 
 
 def test_few_columns_of_many(classifier):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _BAR = "#1f5fa8"
 _SHOWN_COLUMNS = 20
+# Losses that differ by more than this factor are drawn on a logarithmic axis, as in the report.
+_WIDE = 20.0
 
 
 class TrainingCurveDisplay:
@@ -83,10 +85,11 @@ class TrainingCurveDisplay:
         curves = {"training": self.train_loss}
         if self.validation_loss is not None:
             curves["validation"] = self.validation_loss
-        positive = all(value > 0 or math.isnan(value) for values in curves.values() for value in values)
+        known = [value for values in curves.values() for value in values if not math.isnan(value)]
+        wide = min(known, default=0.0) > 0 and max(known) / min(known) > _WIDE
         plot(
             epochs, list(curves.values()), list(curves), "epoch", "loss",
-            yscale="log" if positive else "linear", ax=self.ax_,
+            yscale="log" if wide else "linear", ax=self.ax_,
         )  # fmt: skip
         if self.best_epoch is not None:
             self.ax_.axvline(self.best_epoch, color="0.5", linewidth=1, label=f"kept: epoch {self.best_epoch}")
@@ -207,12 +210,12 @@ class PermutationImportanceDisplay:
         places = range(len(shown))
         self.ax_.barh(
             places, [mean for _, mean, _ in shown], xerr=[deviation for _, _, deviation in shown],
-            color=_BAR, ecolor="0.35", capsize=2,
+            color=_BAR, ecolor=self.ax_.xaxis.label.get_color(), capsize=2,
         )  # fmt: skip
         self.ax_.set_yticks(places, [name for name, _, _ in shown])
         self.ax_.invert_yaxis()
         self.ax_.axvline(0, color="0.5", linewidth=0.8)
-        self.ax_.set_xlabel(f"{self.importance.metric.replace('_', ' ')} worse by, where the column is shuffled")
+        self.ax_.set_xlabel(f"{self.importance.metric.replace('_', ' ')} worse by,\nwhere the column is shuffled")
         n_hidden = len(self.importance.columns) - len(shown)
         if n_hidden > 0:
             self.ax_.set_title(
