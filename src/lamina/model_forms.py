@@ -61,22 +61,27 @@ def check_form(document: Document, epoch: type | None = None) -> Document:
         KeyError, TypeError, AttributeError: something is missing, or is no object where it should be one.
     """
     schema, encoder, scaler = document["schema"], document["encoder"], document["scaler"]
-    _check_records(schema["columns"], ColumnSchema, "schema.columns")
-    _check_records([schema["target"]], Target, "schema.target")
+    check_records(schema["columns"], ColumnSchema, "schema.columns")
+    check_records([schema["target"]], Target, "schema.target")
     _check(schema["target"]["classes"], tuple[_CLASS, ...], "schema.target.classes")
     for name, record in _PARTS.items():
-        _check_records(encoder.get(name, []), record, f"encoder.{name}")
+        check_records(encoder.get(name, []), record, f"encoder.{name}")
     if scaler is not None:
-        _check_records(scaler["columns"], ColumnScaling, "scaler.columns")
+        check_records(scaler["columns"], ColumnScaling, "scaler.columns")
     if document["scores"] is not None:
-        _check_records([document["scores"]], ConformalScores, "scores")
-    _check_records([document["config"]], _NetworkOptions, "config")
+        check_records([document["scores"]], ConformalScores, "scores")
+    check_records([document["config"]], _NetworkOptions, "config")
     if epoch is not None:
-        _check_records(document["history"], epoch, "history")
+        check_records(document["history"], epoch, "history")
     return document
 
 
-def _check_records(values: Any, record: type, where: str) -> None:
+def check_records(values: Any, record: type, where: str) -> None:
+    """Hold a list of objects against the types of the fields of ``record``, as far as they have them.
+
+    Raises:
+        ValueError: a value of another type; the message says where.
+    """
     _check(values, tuple[Mapping[str, Any], ...], where)
     hints = typing.get_type_hints(record)
     for value, (name, hint) in itertools.product(values, hints.items()):
