@@ -28,7 +28,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A folder with the checkpoint of a run of five epochs after its third, what its document says, its weights file."""
+    """A folder with the checkpoint of a run of five epochs after its third, its document and its weights file."""
 
     folder: Path
     optimizer: str
