@@ -147,6 +147,49 @@ def test_huge_and_tiny_values_stay_finite(values):
     assert np.isfinite(np.square(encoded)).all()
 
 
+def heavy_tailed(n: int = 2000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.exp(2.5 * rng.normal(size=n)) * (rng.random(n) < 0.5)
+
+
+@pytest.mark.parametrize("numeric", ["mixed", "periodic", "piecewise_embedding"])
+def test_a_heavy_tail_is_bent_and_others_are_not(numeric):
+    values = heavy_tailed()
+    code = number_code(values, numeric=numeric)
+    assert code.bent
+    # The zeros count as one bin's share, a 48th of all values.
+    positive = np.sort(values[values > 0])
+    low, middle, high = np.quantile(np.concatenate([np.zeros(round(len(values) / 48)), positive]), [0.25, 0.5, 0.75])
+    assert code.mean == pytest.approx(middle, rel=0.05)
+    assert code.scale == pytest.approx((high - low) / 1.349, rel=0.05)
+    x = fit(table(a=numbers(values)), numeric=numeric).transform(table(a=numbers(values)), "float64")["numbers"][:, 0]
+    np.testing.assert_allclose(x, np.arcsinh((values - code.mean) / code.scale), rtol=1e-15)
+    assert x.std() < 2 < 8 < ((values - values.mean()) / values.std()).max()
+    if numeric != "periodic":
+        inner = np.array(code.edges[1:-1])
+        assert np.isin(inner, x.astype(np.float32)).all()
+    rng = np.random.default_rng(1)
+    for ordinary in (rng.normal(size=500), rng.exponential(size=500), rng.lognormal(size=500), rng.integers(0, 2, 500)):
+        assert not number_code(ordinary, numeric=numeric).bent
+    assert not number_code(np.r_[np.zeros(99), 5.0], numeric=numeric).bent  # two values have no middle half
+
+
+@pytest.mark.parametrize("numeric", ["standard", "piecewise_linear"])
+def test_what_exact_tools_read_is_never_bent(numeric):
+    values = heavy_tailed()
+    code = number_code(values, numeric=numeric)
+    assert (code.bent, code.mean) == (False, pytest.approx(values.mean()))
+
+
+def test_bent_columns_of_weights_are_those_of_repeated_rows():
+    values = heavy_tailed(400)
+    counts = np.random.default_rng(2).integers(1, 4, 400)
+    weighted = number_code(values, counts.astype(float), numeric="mixed")
+    repeated = number_code(np.repeat(values, counts), numeric="mixed")
+    assert weighted.bent
+    assert (weighted.mean, weighted.scale, weighted.edges) == (repeated.mean, repeated.scale, repeated.edges)
+
+
 def test_new_values_far_outside_are_clipped():
     encoder = fit(table(a=numbers([0.0, 2.0])))
     assert encoder.transform(table(a=numbers([1e300, -1e300])))["numbers"][:, 0].tolist() == [1e9, -1e9]

@@ -69,6 +69,18 @@ def test_every_normalization_and_encoding(members, normalization, numeric, tmp_p
     assert outputs["label"].tolist() == model.predict(data).tolist()
 
 
+def test_a_column_with_a_heavy_tail(tmp_path):
+    data = frame(200, task="classification").with_columns(
+        size=pl.Series(np.exp(3 * np.random.default_rng(3).normal(size=200))).shuffle(seed=0)
+    )
+    data[3, "size"] = -1e6
+    model = random_model(data, members=4, hidden_units=(5,), numeric="mixed", validation=0.0)
+    assert [code.bent for code in model.encoder.numbers] == [False, True, False]
+    difference, outputs = exported(model, tmp_path, data)
+    assert difference < 1e-9
+    assert outputs["probabilities"] == pytest.approx(model.predict_proba(data), abs=1e-9)
+
+
 @pytest.mark.parametrize("loss", LOSSES.names())
 @pytest.mark.parametrize("hidden_units", [(), (5,)])
 def test_members_are_averaged_as_every_loss_says(loss, hidden_units, tmp_path):

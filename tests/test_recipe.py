@@ -204,6 +204,8 @@ def test_options_that_go_together_are_kept(options):
 def test_wide_tables_are_standardised_and_large_ones_cut_finer():
     assert resolved(n_number_columns=128).numeric == "piecewise_linear"
     assert resolved(n_number_columns=129).numeric == "standard"
+    of_members = {n: by_default(n_number_columns=n).numeric for n in (128, 129, 256, 257)}
+    assert of_members == {128: "mixed", 129: "periodic", 256: "periodic", 257: "standard"}
     assert resolved(n_number_columns=1000, numeric="piecewise_linear").numeric == "piecewise_linear"
     assert [resolved(n_rows=n).bins for n in (9_999, 10_000)] == [24, 48]
     assert resolved(bins=7).bins == 7
@@ -235,7 +237,7 @@ def test_a_table_gets_eight_members_and_named_layers_get_one():
     alone = ({"optimizer": "sgd"}, {"optimizer": "lbfgs"}, {"layer": "phm"}, {"activation": ("relu", "tanh")})
     assert [by_default(**options).members for options in alone] == [1, 1, 1, 1]
     assert recipe_of(Config(), ["sparse"]).members == recipe_of(Config(), ["number"], partial=True).members == 1
-    assert by_default(n_number_columns=129).numeric == "standard"
+    assert by_default(n_number_columns=129).numeric == "periodic"
 
 
 def test_members_may_be_asked_for_with_any_layers():

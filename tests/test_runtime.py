@@ -81,6 +81,18 @@ def test_every_normalization_and_encoding(members, normalization, numeric, tmp_p
     assert agree(one_by_one(runtime, rows_of(data)[:12]), expected[:12])
 
 
+def test_a_column_with_a_heavy_tail(tmp_path):
+    data = frame(200, task="classification").with_columns(
+        size=pl.Series(np.exp(3 * np.random.default_rng(3).normal(size=200))).shuffle(seed=0)
+    )
+    data[3, "size"] = -1e6
+    model = random_model(data, members=4, hidden_units=(5,), numeric="mixed", validation=0.0)
+    assert [code.bent for code in model.encoder.numbers] == [False, True, False]
+    runtime, expected = taken(model, tmp_path), model.predict_proba(data)
+    assert agree(runtime.predict_proba(rows_of(data)), expected)
+    assert agree(one_by_one(runtime, rows_of(data)[:12]), expected[:12])
+
+
 @pytest.mark.parametrize("loss", LOSSES.names())
 def test_members_are_averaged_as_every_loss_says(loss, tmp_path):
     rng = np.random.default_rng(0)

@@ -71,7 +71,8 @@ class Config:
     )  # fmt: skip
     numeric: str = _option(
         "auto", "Encoding of numbers; mixed: half of the members take piecewise_embedding, half periodic; auto: "
-        "mixed, or piecewise_linear for one member, or standard above 128 number columns.", "choice", "Data",
+        "mixed, above 128 number columns periodic and above 256 standard; of one member piecewise_linear, above 128 "
+        "standard.", "choice", "Data",
         choices=("auto", "piecewise_linear", "piecewise_embedding", "periodic", "mixed", "standard"),
     )  # fmt: skip
     bins: int | None = _option(

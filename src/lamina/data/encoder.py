@@ -20,6 +20,8 @@ from lamina.data.image_features import gradient_shape, oriented_gradients
 from lamina.data.schema import Schema
 from lamina.data.table import Array, Column, Table
 
+# Between the quartiles of a normal distribution lie 1.349 standard deviations; a column with less than 0.4 is bent.
+_NORMAL_SPREAD, _NARROW, _SPREAD_BINS = 1.349, 0.4, 48
 _BLOCK_ROWS = 512  # of images at a time
 # Whole numbers of few values, each in many rows, may be codes without an order: each value gets an edge of its own, up
 # to so many for a column and for all columns together, where a value has so many rows on average.
@@ -34,6 +36,8 @@ _KINDS = ("numbers", "categories", "images", "blocks")
 class NumberCode:
     """Standardisation of one number column: (x - mean) / scale, ``median`` where missing.
 
+    Where ``bent``, the column has a tail so heavy that its standard deviation says nothing of most values: ``mean`` and
+    ``scale`` are the middle and the spread of its quantiles, and what leaves is asinh((x - mean) / scale).
     ``edges`` are the bounds of the piecewise-linear encoding's bins, in standardised units and ascending; empty for
     standard scaling. ``flag``: whether missing values get a column of their own. ``part``: what x is of a column of
     dates, a key of ``lamina.data.date_parts.PARTS``; empty for a column of numbers.
@@ -46,6 +50,14 @@ class NumberCode:
     flag: bool
     edges: tuple[float, ...] = ()
     part: str = ""
+    bent: bool = False
+
+    def scaled(self, values: Array) -> Array:
+        """Return what leaves of ``values`` (n,) without missing ones, float64."""
+        # In float64 first: float32 has no digits left for 1.7e9 seconds a few minutes apart.
+        with np.errstate(over="ignore"):  # clipped a moment later
+            standardised = _clipped((values - self.mean) / self.scale)
+        return np.arcsinh(standardised) if self.bent else standardised
 
     def values(self, column: Column) -> Array:
         """Return the x of each row of ``column`` as float64 (n,), NaN where missing."""
@@ -134,12 +146,14 @@ class Encoder:
         numbers: list[NumberCode] = []
         categories, images, blocks = [], [], []
         number_bins = bins if numeric in ("piecewise_linear", "piecewise_embedding", "mixed") else 0
+        # Not where exact tools need every number to enter by straight lines.
+        bends = numeric in ("piecewise_embedding", "periodic", "mixed")
         n_numbers = sum(column.kind == "number" for column in schema.features)
         code_values = min(_CODE_VALUES, _ALL_CODE_VALUES // max(n_numbers, 1)) if codes else 0
         for column in schema.features:
             values = table[column.name]
             if column.kind == "number":
-                numbers.append(_fit_number(column.name, values.values, weights, number_bins, code_values))
+                numbers.append(_fit_number(column.name, values.values, weights, number_bins, code_values, bends))
             elif column.kind == "datetime":
                 numbers.extend(_fit_dates(column.name, values, weights, number_bins))
             elif column.kind == "category":
@@ -176,9 +190,7 @@ class Encoder:
             for i, code in enumerate(self.numbers):
                 values = code.values(table[code.name])
                 missing = np.isnan(values)
-                # In float64 first: float32 has no digits left for 1.7e9 seconds a few minutes apart.
-                with np.errstate(over="ignore"):  # clipped a moment later
-                    numbers[:, i] = _clipped((np.where(missing, code.median, values) - code.mean) / code.scale)
+                numbers[:, i] = code.scaled(np.where(missing, code.median, values))
                 if code.flag:
                     flags[:, n_flags] = missing
                     n_flags += 1
@@ -250,7 +262,9 @@ def weighted_quantiles(values: Array, probabilities: Array, weights: Array | Non
     return np.asarray(np.quantile(values, probabilities, weights=weights, method="inverted_cdf"))
 
 
-def _fit_number(name: str, values: Array, weights: Array | None, bins: int, code_values: int = 0) -> NumberCode:
+def _fit_number(
+    name: str, values: Array, weights: Array | None, bins: int, code_values: int = 0, bends: bool = False
+) -> NumberCode:
     values = np.asarray(values, dtype=np.float64)
     missing = np.isnan(values)
     present = values[~missing]
@@ -259,13 +273,25 @@ def _fit_number(name: str, values: Array, weights: Array | None, bins: int, code
     present_weights = None if weights is None else weights[~missing]
     mean, scale = weighted_mean_and_deviation(present, present_weights)
     median = float(weighted_quantiles(present, np.array([0.5]), present_weights)[0])
-    edges: tuple[float, ...] = ()
+    code = NumberCode(name, mean, scale, median, bool(missing.any()))
+    if bends:
+        code = _bent(code, _bin_edges(present, _SPREAD_BINS, present_weights))
     if bins:
         quantiles = _bin_edges(present, bins, present_weights, code_values)
         # Rounded to float32, the network's own precision, before they are made distinct: a bin of width 0 divides by 0.
-        distinct = np.unique(_clipped((quantiles - mean) / scale).astype(np.float32)).tolist()
+        distinct = np.unique(code.scaled(quantiles).astype(np.float32)).tolist()
         edges = tuple(distinct) if len(distinct) > 1 else (distinct[0], distinct[0] + 1.0)
-    return NumberCode(name, mean, scale, median, bool(missing.any()), edges)
+        code = replace(code, edges=edges)
+    return code
+
+
+def _bent(code: NumberCode, quantiles: Array) -> NumberCode:
+    """Return ``code`` bent where the middle half of its values lies within a small part of a standard deviation."""
+    low, middle, high = np.quantile(quantiles, [0.25, 0.5, 0.75])
+    spread = float(high - low)
+    if not 0 < spread < _NARROW * code.scale:
+        return code
+    return replace(code, mean=float(middle), scale=spread / _NORMAL_SPREAD, bent=True)
 
 
 def _fit_dates(name: str, column: Column, weights: Array | None, bins: int) -> list[NumberCode]:

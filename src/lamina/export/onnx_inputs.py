@@ -50,7 +50,15 @@ def add_inputs(g: Graph, schema: Schema, encoder: Encoder, image_element: str) -
 
 def _standardised(g: Graph, code: NumberCode, value: str, missing: str) -> str:
     present = g.add("Where", missing, code.median, value)
-    return g.add("Clip", g.add("Div", g.add("Sub", present, code.mean), code.scale), -_FAR, _FAR)
+    standardised = g.add("Clip", g.add("Div", g.add("Sub", present, code.mean), code.scale), -_FAR, _FAR)
+    return _asinh(g, standardised) if code.bent else standardised
+
+
+def _asinh(g: Graph, x: str) -> str:
+    """Return sign(x) log(|x| + sqrt(x² + 1)): ONNX Runtime's own Asinh knows float32 alone."""
+    size = g.add("Abs", x)
+    root = g.add("Sqrt", g.add("Add", g.add("Mul", size, size), 1.0))
+    return g.add("Mul", g.add("Sign", x), g.add("Log", g.add("Add", size, root)))
 
 
 def _codes(g: Graph, code: CategoryCode, text: str) -> str:

@@ -1,5 +1,6 @@
 """Rows as Python holds them, dictionaries or arrays, to a ``Table``, and one plain dictionary straight to arrays."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -206,7 +207,7 @@ class RowEncoder:
 
 
 def _number(code: NumberCode, date_format: str) -> _Cell:
-    mean, scale, median, part = code.mean, code.scale, code.median, code.part
+    mean, scale, median, part, bent = code.mean, code.scale, code.median, code.part, code.bent
 
     def cell(value: Any) -> float:
         kind = type(value)
@@ -223,7 +224,7 @@ def _number(code: NumberCode, date_format: str) -> _Cell:
         standardised = (value - mean) / scale
         if not -_FAR <= standardised <= _FAR:
             raise _Unusual  # to be clipped, or infinite
-        return float(standardised)
+        return math.asinh(standardised) if bent else float(standardised)
 
     return cell
 

@@ -18,7 +18,7 @@ from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.schedules import SCHEDULES
 
 MIN_HOLDOUT_ROWS = 100
-WIDE_TABLE = 128
+WIDE_TABLE, VERY_WIDE_TABLE = 128, 256
 _ONE_THREAD_PRODUCTS = 15_000_000
 # A cross-entropy that nears 0 on a few validation rows falls on as the network only grows surer of itself.
 _CLASS_TOL = 1e-4
@@ -144,7 +144,7 @@ def resolve(
     _check_combinations(config, task, loss, optimizer.full_batch)
     pixels = has_images and config.features == "pixels" and not optimizer.full_batch
     input_dropout = recipe.input_dropout if pixels else 0.0
-    numeric = "standard" if n_number_columns > WIDE_TABLE else "piecewise_linear" if members == 1 else "mixed"
+    numeric = _numeric(n_number_columns, members)
     normalization = "batch" if has_images and not optimizer.full_batch else "none"
     # The many pieces of the encoding are what decay must hold in a table; a linear model needs little.
     decays = optimizer.decoupled and hidden_units
@@ -186,6 +186,13 @@ def resolve(
 
 def _first(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
+
+
+def _numeric(n_number_columns: int, members: int) -> str:
+    """Return the encoding of numbers; of very many columns the better ones would cost too many products."""
+    if n_number_columns <= WIDE_TABLE:
+        return "piecewise_linear" if members == 1 else "mixed"
+    return "periodic" if members > 1 and n_number_columns <= VERY_WIDE_TABLE else "standard"
 
 
 def _precision(config: Config, full_batch: bool, device: str) -> str:
