@@ -68,7 +68,7 @@ _MEMBERS = Recipe(
     smallest_batch=32,
 )  # fmt: skip
 _TABLES = {
-    "fast": replace(_MEMBERS, members=4, steps=1600, learning_rate=6e-3, least_epochs=4, averaging=0.99),
+    "fast": replace(_MEMBERS, members=4, steps=1600, learning_rate=5e-3, least_epochs=4, averaging=0.99),
     "default": _MEMBERS,
     "best": replace(_MEMBERS, members=16, steps=6000, least_epochs=20, patience=0.3),
 }
