@@ -74,7 +74,7 @@ def linear_regions(
         >>> model = lamina.fit("iris", hidden_units=(4,), numeric="standard", epochs=2)
         >>> names = [column.name for column in model.schema.features]
         >>> regions = linear_regions(model, (4.0, 8.0), (0.0, 3.0), columns=(names[0], names[3]))
-        >>> float(regions.areas.sum())
+        >>> round(float(regions.areas.sum()), 9)
         12.0
     """
     low, high = np.array([_checked("x_range", x_range), _checked("y_range", y_range)]).T

@@ -295,7 +295,8 @@ class InputLayer(nn.Module):
         if "pixels" in inputs:
             pixels = inputs["pixels"].to(self.dtype)
             is_copy = pixels is not inputs["pixels"] and not pixels.requires_grad
-            place = pixels if is_copy else None  # memory that is there already costs half as much as fresh memory
+            # Memory that is there already costs half as much as fresh memory. A user may have called ``double``.
+            place = pixels if is_copy and pixels.dtype == self.pixel_shift.dtype else None
             parts["pixels"] = torch.addcmul(self.pixel_shift, pixels, self.pixel_scale, out=place)
         return parts
 
