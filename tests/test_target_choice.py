@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import lamina
+from lamina import target_choice
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 3))
@@ -20,7 +21,20 @@ def test_a_product_of_effects_is_transformed():
 
 
 def test_a_tail_on_the_left_is_a_reason_too():
-    assert chosen(-np.exp(X[:, 0] + 0.5 * X[:, 1] + 0.1 * NOISE)) == "quantile"
+    assert chosen(-np.exp(2 * X[:, 0] + X[:, 1] + 0.1 * NOISE)) == "quantile"
+
+
+@pytest.mark.parametrize(
+    ("errors", "name"),
+    [
+        ({"none": 1.0, "log": 0.979, "quantile": 0.98}, "log"), ({"none": 1.0, "log": 0.981, "quantile": 0.951}, "none"),
+        ({"none": 1.0, "log": 0.97, "quantile": 0.93}, "log"), ({"none": 1.0, "log": 0.97, "quantile": 0.92}, "quantile"),
+        ({"none": 1.0, "log": 1.1, "quantile": 0.949}, "quantile"),
+    ],
+)  # fmt: skip
+def test_a_logarithm_must_be_better_by_2_percent_and_ranks_by_5(errors, name, monkeypatch):
+    monkeypatch.setattr(target_choice, "_error", lambda run, held: errors[run.config.target_transform])
+    assert chosen(np.exp(2 * X[:, 0] + X[:, 1])) == name
 
 
 def test_numbers_whose_squares_overflow_are_looked_at_like_others():
