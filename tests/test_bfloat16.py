@@ -104,7 +104,7 @@ def test_a_fit_in_bfloat16_is_as_good_and_its_weights_are_float32():
     right = {}
     for precision in ("float32", "bfloat16"):
         model = lamina.fit(
-            (X[:1400], y[:1400]), hidden_units=(256, 256), batch_size=128, epochs=10, precision=precision,
+            (X[:1400], y[:1400]), hidden_units=(512, 512), batch_size=128, epochs=10, precision=precision,
             baselines=False,
         )  # fmt: skip
         assert {each.dtype for each in model.network.parameters()} == {torch.float32}

@@ -223,7 +223,7 @@ ABSENT = "mps" if torch.cuda.is_available() else "cuda"
 SGD, LBFGS = {"solver": "sgd"}, {"solver": "lbfgs"}
 ALL_ROWS = {"early_stopping": False}
 
-WIDE = {"hidden_layer_sizes": (512, 512), "batch_size": 64}
+WIDE = {"hidden_layer_sizes": (1024, 1024), "batch_size": 64}
 
 # parameter: the other parameters, its changed value, and where the change shows
 BOTH = {

@@ -252,7 +252,7 @@ def test_presets_differ_in_members_and_steps():
     assert {name: config.epochs for name, config in sizes.items()} == {"fast": 50, "default": 141, "best": 188}
     pixels = {name: by_default(preset=name, has_images=True) for name in sizes}
     assert [config.hidden_units for config in pixels.values()] == [(256, 256), (512, 512), (512, 512)]
-    assert [config.members for config in pixels.values()] == [1, 1, 4]
+    assert [config.members for config in pixels.values()] == [1, 1, 8]
 
 
 def test_inputs_are_dropped_from_pixels_only():

@@ -117,7 +117,9 @@ def _log_softmax(outputs: Tensor, dim: int) -> Tensor:
 
 
 def _softmax(outputs: Tensor) -> Tensor:
-    return torch.softmax(outputs, dim=1)
+    # Not by torch.softmax: see _log_softmax.
+    exponentials = (outputs - outputs.detach().amax(1, keepdim=True)).exp()
+    return exponentials / exponentials.sum(1, keepdim=True)
 
 
 def _binary_cross_entropy(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -6,15 +6,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-# Below so many multiplications a product, converting its operands costs more than it saves.
-LEAST_PRODUCTS = 2**22
+# Below so many multiplications a product, converting its operands costs more than it saves; and the small layers of
+# members keep every digit.
+LEAST_PRODUCTS = 2**24
 
 
 def is_fast() -> bool:
     """Return whether the flags of this processor say that bfloat16 products pay.
 
-    Those with AMX do, and AMD's with AVX-512's bfloat16; Intel's with the latter alone were slower than in float32
-    (benchmarks/LOG.md). Flags alone decide, never timings, so that the same seed gives the same result.
+    Those with AMX are made for it, and AMD's with AVX-512's bfloat16 have twice the products; neither was at hand to be
+    measured. Intel's with the latter alone were slower than in float32 (benchmarks/LOG.md). Flags alone decide, never
+    timings, so that the same seed gives the same result.
     """
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return False

@@ -78,7 +78,7 @@ _PIXELS = Recipe(
 _IMAGES = {
     "fast": replace(_PIXELS, hidden_units=(256, 256), steps=2500),
     "default": _PIXELS,
-    "best": replace(_PIXELS, members=4, steps=7000),
+    "best": replace(_PIXELS, members=8, steps=7000),
 }
 
 
