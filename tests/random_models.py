@@ -55,6 +55,16 @@ def random_model(data: Any = None, seed: int = 0, **options: Any) -> lamina.Mode
     return randomised(lamina.prepare(frame() if data is None else data, target, **options).current(), seed)
 
 
+def heavy_tailed_model() -> tuple[lamina.Model, pl.DataFrame]:
+    """Return a model of four members and its rows, of whose three numbers the second has a heavy tail."""
+    rng = np.random.default_rng(3)
+    data = frame(200, task="classification").with_columns(size=pl.Series(np.exp(3 * rng.normal(size=200))))
+    data[3, "size"] = -1e6
+    model = random_model(data, members=4, hidden_units=(5,), numeric="mixed")
+    assert [code.bent for code in model.encoder.numbers] == [False, True, False]
+    return model, data
+
+
 def shapes(activations: tuple[str, ...] = PIECEWISE_LINEAR, max_depth: int = 4) -> st.SearchStrategy[dict[str, Any]]:
     """Options of networks of 0 to ``max_depth`` hidden layers, each of its own width and activation."""
     layers = st.lists(st.tuples(st.integers(1, 7), st.sampled_from(activations)), max_size=max_depth)

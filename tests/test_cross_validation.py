@@ -343,6 +343,11 @@ def test_folds_that_make_no_sense_are_wrong_usage(tmp_path, flags, said, capsys)
     assert not (tmp_path / "m").exists()
 
 
+def test_no_jobs_are_wrong_usage(tmp_path, capsys):
+    assert run(["train", "iris", "--folds", "3", "--jobs", "0", "-o", str(tmp_path / "m")]) == 2
+    assert "n_jobs = 0; give a number of processes, or -1 for one a core." in capsys.readouterr().err
+
+
 def test_jobs_without_folds_are_wrong_usage(capsys):
     assert run(["train", "iris", "--jobs", "2"]) == 2
     assert "--jobs is for the folds of cross-validation; add --folds K, or leave it out." in capsys.readouterr().err

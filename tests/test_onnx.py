@@ -21,7 +21,7 @@ from lamina.export.onnx_functions import ACTIVATE
 from lamina.export.onnx_graph import Graph
 from lamina.losses import LOSSES
 from lamina.model import build_network
-from random_models import frame, random_model, randomised
+from random_models import frame, heavy_tailed_model, random_model, randomised
 from test_diagnosis import TABLES
 from test_runtime import column_sets, networks, random_frame, real_model
 
@@ -70,12 +70,7 @@ def test_every_normalization_and_encoding(members, normalization, numeric, tmp_p
 
 
 def test_a_column_with_a_heavy_tail(tmp_path):
-    data = frame(200, task="classification").with_columns(
-        size=pl.Series(np.exp(3 * np.random.default_rng(3).normal(size=200))).shuffle(seed=0)
-    )
-    data[3, "size"] = -1e6
-    model = random_model(data, members=4, hidden_units=(5,), numeric="mixed", validation=0.0)
-    assert [code.bent for code in model.encoder.numbers] == [False, True, False]
+    model, data = heavy_tailed_model()
     difference, outputs = exported(model, tmp_path, data)
     assert difference < 1e-9
     assert outputs["probabilities"] == pytest.approx(model.predict_proba(data), abs=1e-9)

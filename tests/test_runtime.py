@@ -27,7 +27,7 @@ from lamina.export.weights_file import read_weights
 from lamina.losses import LOSSES
 from lamina.model import build_network
 from lamina.model_file import _checksum
-from random_models import frame, random_model, randomised
+from random_models import frame, heavy_tailed_model, random_model, randomised
 from test_diagnosis import TABLES
 
 TEXTS = st.sampled_from(["red", "green", "blue", "True", "3", "a b", "ü", "?"])
@@ -82,12 +82,7 @@ def test_every_normalization_and_encoding(members, normalization, numeric, tmp_p
 
 
 def test_a_column_with_a_heavy_tail(tmp_path):
-    data = frame(200, task="classification").with_columns(
-        size=pl.Series(np.exp(3 * np.random.default_rng(3).normal(size=200))).shuffle(seed=0)
-    )
-    data[3, "size"] = -1e6
-    model = random_model(data, members=4, hidden_units=(5,), numeric="mixed", validation=0.0)
-    assert [code.bent for code in model.encoder.numbers] == [False, True, False]
+    model, data = heavy_tailed_model()
     runtime, expected = taken(model, tmp_path), model.predict_proba(data)
     assert agree(runtime.predict_proba(rows_of(data)), expected)
     assert agree(one_by_one(runtime, rows_of(data)[:12]), expected[:12])

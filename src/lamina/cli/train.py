@@ -87,7 +87,7 @@ def train(
     if resume:
         talk.note(checkpoint.resume())
     if folds is not None:
-        run.folds = _cross_validated(talk, folds, jobs or 1, source, target, about, values)
+        run.folds = _cross_validated(talk, folds, 1 if jobs is None else jobs, source, target, about, values)
     interrupted = _train(talk, run, checkpoint)
     if interrupted and run.state.best_weights is None:
         talk.note("interrupted before the first epoch was complete; nothing was saved.")
