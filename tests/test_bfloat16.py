@@ -1,7 +1,5 @@
 """Products in bfloat16: as exact as their rounding, on float32 weights, and only where flags and sizes say so."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,14 +7,9 @@ from sklearn.datasets import load_digits
 
 import lamina
 from lamina.errors import ConfigError
-from lamina.training import bfloat16
+from lamina.training import processor
 from lamina.training.bfloat16 import Bfloat16AffineStage
 from lamina.training.passes import AffineStage, OneAffineStage, passes_of
-
-INTEL_AMX = "vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n"
-INTEL = "vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512f avx512_bf16\n"
-AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512_bf16\n"
-OLD_AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n"
 
 
 def a_stage(kind: type, m: int = 3, n: int = 16, fan_in: int = 40, fan_out: int = 24):
@@ -48,26 +41,9 @@ def test_a_product_is_that_of_the_rounded_operands():
     assert not torch.equal(stage.out, exact.out)
 
 
-@pytest.mark.parametrize(
-    ("text", "fast"), [(INTEL_AMX, True), (INTEL, False), (AMD, True), (OLD_AMD, False), ("", False), (None, False)]
-)
-def test_flags_decide(monkeypatch, text, fast):
-    def read(path: Path) -> str:
-        if text is None:
-            raise OSError("no such file")
-        return text
-
-    monkeypatch.setattr(bfloat16.Path, "read_text", read)
-    monkeypatch.setattr(bfloat16.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(bfloat16.platform, "machine", lambda: "x86_64")
-    assert bfloat16.is_fast() is fast
-    monkeypatch.setattr(bfloat16.platform, "machine", lambda: "aarch64")
-    assert bfloat16.is_fast() is False
-
-
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_takes_what_the_flags_say_and_the_model_remembers_it(monkeypatch, tmp_path, fast):
-    monkeypatch.setattr(bfloat16, "is_fast", lambda: fast)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: fast)
     options = {"hidden_units": (4,), "epochs": 1, "baselines": False}
     model = lamina.fit("iris", **options)
     assert model.config.precision == ("bfloat16" if fast else "float32")

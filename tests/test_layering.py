@@ -39,7 +39,9 @@ FLOORS = [
         "network.members",
     ],
     [
+        "training.processor",
         "training.bfloat16",
+        "training.int8",
         "training.fused",
         "training.optimizers",
         "training.schedules",

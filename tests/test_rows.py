@@ -129,6 +129,29 @@ def test_the_mean_loss_by_hand():
     assert mean_loss(outputs, Rows({}, target, torch.tensor([1.0, 0.0, 3.0])), loss) == 49 / 4
 
 
+@pytest.mark.parametrize("at_once", [1, 100, 2**20])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_minibatches_are_the_rows_in_their_order_however_many_are_copied_at_once(monkeypatch, at_once, sparse):
+    monkeypatch.setattr(lamina.training.rows, "_BYTES_AT_ONCE", at_once)
+    n, n_batches = 23, 5
+    x = mostly_zeros(n, 3)
+    inputs = {"sparse": x.to_sparse_csr()} if sparse else {"numbers": x, "codes": torch.arange(n)[:, None]}
+    rows = Rows(inputs, torch.arange(n), torch.rand(n, 2), torch.rand(n, 2))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    found = list(rows.minibatches(order, n_batches))
+    assert [len(each) for each in found] == [5, 5, 5, 4, 4]
+    for each, index in zip(found, order.tensor_split(n_batches), strict=True):
+        expected = rows.at(index)
+        assert each.inputs.keys() == expected.inputs.keys()
+        for name, values in expected.inputs.items():
+            assert torch.equal(each.inputs[name].to_dense(), values.to_dense())
+        assert torch.equal(each.target, index)
+        assert torch.equal(each.weights, expected.weights)
+        assert torch.equal(each.held, expected.held)
+    rows.inputs[next(iter(inputs))].values().zero_() if sparse else x.zero_()
+    assert any(each.inputs[next(iter(inputs))].to_dense().any() for each in found)  # copies
+
+
 @pytest.mark.parametrize("members", [8, 6])
 def test_members_that_have_not_seen_a_row_compute_it_and_no_others(members):
     run = lamina.prepare("wine", members=members, epochs=2, dtype="float64")

@@ -240,8 +240,9 @@ class Config:
         "float32", "Number format of weights and steps.", "choice", "Run", choices=("float32", "float64")
     )
     precision: str = _option(
-        "auto", "Number format of large products in training; auto: bfloat16 where the processor's flags say that it "
-        "pays, else that of the weights.", "choice", "Run", choices=("auto", "float32", "float64", "bfloat16"),
+        "auto", "Number format of large products in training; int8: of those with pixels. auto: bfloat16 or int8 where "
+        "the processor's flags say that it pays, else that of the weights.", "choice", "Run",
+        choices=("auto", "float32", "float64", "bfloat16", "int8"),
     )  # fmt: skip
 
     @classmethod

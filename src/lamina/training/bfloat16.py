@@ -1,31 +1,11 @@
 """Products in bfloat16 where the processor multiplies it faster than float32; weights and all else stay float32."""
 
-import platform
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 # Below so many multiplications a product, converting its operands costs more than it saves; and the small layers of
 # members keep every digit.
 LEAST_PRODUCTS = 2**24
-
-
-def is_fast() -> bool:
-    """Return whether the flags of this processor say that bfloat16 products pay.
-
-    Those with AMX are made for it, and AMD's with AVX-512's bfloat16 have twice the products; neither was at hand to be
-    measured. Intel's with the latter alone were slower than in float32 (benchmarks/LOG.md). Flags alone decide, never
-    timings, so that the same seed gives the same result.
-    """
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return False
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
-    return "amx_bf16" in flags or ("avx512_bf16" in flags and "AuthenticAMD" in text)
 
 
 class Bfloat16AffineStage:

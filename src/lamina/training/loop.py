@@ -205,7 +205,7 @@ def train(
         total, n_seen = 0.0, 0
         rate = learning_rate
         order = _order(len(rows), shuffle and not full_batch, state.generator)
-        for i, index in enumerate(order.tensor_split(n_batches)):
+        for i, batch in enumerate([rows] if full_batch else rows.minibatches(order, n_batches)):
             progress = min((state.epoch * n_batches + i) / last_step, 1.0)
             if time_limit is not None:
                 # The schedule ends with the time where that comes first, and takes no notice of a generous limit, so
@@ -216,7 +216,6 @@ def train(
             rate = learning_rate * factor
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            batch = rows if full_batch else rows.at(index)
             before = flat.matrices.clone() if flat is not None and i == n_batches - 1 else None
             value = float(step(batch.inputs, batch.target, batch.weights))
             if averaging and flat is not None:
@@ -224,8 +223,8 @@ def train(
             if not math.isfinite(value):
                 _stop_at_divergence(state, rows, learning_rate)
                 return
-            total += value * len(index)
-            n_seen += len(index)
+            total += value * len(batch)
+            n_seen += len(batch)
             state.n_steps += 1
             if time_limit is not None and time.perf_counter() - started > time_limit:
                 state.stopped = f"the time limit of {time_limit:g} s was reached"

@@ -7,6 +7,7 @@ activations, dropout, batch normalization, and the input layers; a network with 
 Shapes: what flows between stages is (m, n, units), of m members and n rows.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 
 from lamina.network.embeddings import Inputs
 from lamina.network.layers import Activate, Affine, Dropout
-from lamina.network.members import FirstAffine, MemberAffine, Members
+from lamina.network.members import FirstAffine, MemberAffine, Members, Network
 from lamina.network.mlp import MLP
 from lamina.training.bfloat16 import LEAST_PRODUCTS, Bfloat16AffineStage
 from lamina.training.input_stages import InputStage, input_layers, with_gradients
+from lamina.training.int8 import PixelAffineStage, PixelStage, suits_int8
 
 
 class Stage(Protocol):
@@ -126,18 +128,19 @@ class DropoutStage:
         """``by_row``: whether the members of a row are neighbours where the draws are counted."""
         self.module, self.by_row = module, by_row
         self.kept = torch.empty_like(like, dtype=torch.int16)
-        self.factor, self.out = torch.empty_like(like), torch.empty_like(like)
+        self.mask, self.out = torch.empty_like(like), torch.empty_like(like)
+        self.zero, self.factor = like.new_zeros(()), 1 / (1 - module.p)
 
     def forward(self, x: Tensor) -> Tensor:
         m, n, units = x.shape
         bits = self.module.draw(x.numel(), x.device)
         of_units = bits.view(n, m, units).transpose(0, 1) if self.by_row else bits.view(m, n, units)
         # Compared as what they are and converted after it: at once, torch would take twice as long.
-        self.factor.copy_(torch.ge(of_units, self.module.threshold, out=self.kept))
-        return torch.mul(x, self.factor.mul_(1 / (1 - self.module.p)), out=self.out)
+        self.mask.copy_(torch.ge(of_units, self.module.threshold, out=self.kept))
+        return torch.addcmul(self.zero, x, self.mask, value=self.factor, out=self.out)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        return gradient.mul_(self.factor)
+        return torch.addcmul(self.zero, gradient, self.mask, value=self.factor, out=gradient)
 
 
 class BatchNormStage:
@@ -145,40 +148,31 @@ class BatchNormStage:
 
     def __init__(self, module: nn.BatchNorm1d, like: Tensor) -> None:
         m, _, units = like.shape
-        self.module, self.of_members = module, (m, 1, units)
-        self.out, self.product = torch.empty_like(like), torch.empty_like(like)
+        self.module, self.out, self.by_input = module, torch.empty_like(like), torch.empty_like(like)
+        mean, inverse = like.new_empty(2, m, units)
+        whole: list[Any] = [module.weight, module.bias, module.running_mean, module.running_var]
+        whole += [module.weight.grad, module.bias.grad, mean, inverse]
+        # torch's kernel takes one member at a time.
+        self.of_members = list(zip(*(each.detach().view(m, units) for each in whole), strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        n = x.shape[1]
-        mean = x.mean(1, keepdim=True)
-        x.sub_(mean)
-        variance = torch.mul(x, x, out=self.product).mean(1, keepdim=True)
-        self.inverse = (variance + self.module.eps).rsqrt_()
-        self.normalized = x.mul_(self.inverse)
-        self._count(mean, variance * (n / (n - 1)))
-        weight, bias = (each.detach().view(self.of_members) for each in (self.module.weight, self.module.bias))
-        return torch.addcmul(bias, x, weight, out=self.out)
+        self.input, module = x, self.module
+        assert module.num_batches_tracked is not None
+        for i, (weight, bias, running_mean, running_var, _, _, mean, inverse) in enumerate(self.of_members):
+            torch.ops.aten.native_batch_norm.out(
+                x[i], weight, bias, running_mean, running_var, True, module.momentum, module.eps,
+                out=self.out[i], save_mean=mean, save_invstd=inverse,
+            )  # fmt: skip
+        module.num_batches_tracked += 1
+        return self.out
 
     def backward(self, gradient: Tensor) -> Tensor:
-        n = gradient.shape[1]
-        weight, bias = self.module.weight, self.module.bias
-        by_weight = torch.mul(gradient, self.normalized, out=self.product).sum(1, keepdim=True)
-        by_bias = gradient.sum(1, keepdim=True)
-        for parameter, by_parameter in ((weight, by_weight), (bias, by_bias)):
-            assert parameter.grad is not None
-            parameter.grad.copy_(by_parameter.view(-1))
-        gradient.sub_(by_bias / n).addcmul_(self.normalized, by_weight / -n)
-        return gradient.mul_(self.inverse * weight.detach().view(self.of_members))
-
-    def _count(self, mean: Tensor, variance: Tensor) -> None:
-        module = self.module
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        assert module.num_batches_tracked is not None
-        assert module.momentum is not None
-        module.running_mean.lerp_(mean.view(-1), module.momentum)
-        module.running_var.lerp_(variance.view(-1), module.momentum)
-        module.num_batches_tracked += 1
+        for i, (weight, _, _, _, by_weight, by_bias, mean, inverse) in enumerate(self.of_members):
+            torch.ops.aten.native_batch_norm_backward.out(
+                gradient[i], self.input[i], weight, None, None, mean, inverse, True, self.module.eps, [True] * 3,
+                out0=self.by_input[i], out1=by_weight, out2=by_bias,
+            )  # fmt: skip
+        return self.by_input
 
 
 class FirstStage:
@@ -188,7 +182,7 @@ class FirstStage:
         parts: of each encoding, or of each member: the members, and the map.
     """
 
-    def __init__(self, parts: list[tuple[slice, AnyAffine]]) -> None:
+    def __init__(self, parts: Sequence[tuple[slice, AnyAffine | PixelAffineStage]]) -> None:
         self.parts = parts
         m, stage = parts[-1][0].stop, parts[0][1]
         self.out = stage.out.new_empty(m, *stage.out.shape[1:])
@@ -205,7 +199,7 @@ class FirstStage:
         gradients = []
         for (members, stage), each in zip(self.parts, learns, strict=True):
             part = gradient[members]
-            if each:
+            if each and not isinstance(stage, PixelAffineStage):
                 gradients.append(stage.backward(part))
             else:
                 stage.backward_to_weights(part)
@@ -217,7 +211,11 @@ class Passes:
     """Forward and backward through a network for minibatches of one size; ``passes_of`` makes it."""
 
     def __init__(
-        self, inputs: list[InputStage], input_dropout: list[DropoutStage], first: FirstStage, stages: list[Stage]
+        self,
+        inputs: Sequence[InputStage | PixelStage],
+        input_dropout: list[DropoutStage],
+        first: FirstStage,
+        stages: list[Stage],
     ) -> None:
         self.inputs, self.input_dropout, self.first, self.stages = inputs, input_dropout, first, stages
 
@@ -247,8 +245,8 @@ _LAYERS = Affine, FirstAffine, MemberAffine, Activate, Dropout, nn.BatchNorm1d
 def passes_of(network: nn.Module, n: int, precision: str = "float32") -> Passes | None:
     """Return the passes of ``network`` for ``n`` rows, or ``None`` where autograd must take it.
 
-    With the ``precision`` bfloat16, the products of large layers are made in it. Every parameter needs a ``grad`` to
-    write to. Members that have input layers of their own need flat weights.
+    With the ``precision`` bfloat16, the products of large layers are made in it; with int8, those of pixels. Every
+    parameter needs a ``grad`` to write to. Members that have input layers of their own need flat weights.
     """
     if not isinstance(network, MLP | Members) or next(network.parameters()).device.type != "cpu":
         return None
@@ -263,17 +261,43 @@ def passes_of(network: nn.Module, n: int, precision: str = "float32") -> Passes 
             return None
         inputs.append(InputStage(layers, n, [each for each in learned if each is not None]))
     narrow = precision == "bfloat16"
-    first = _first_stage(modules.pop(0), [members for members, _ in input_layers(network)], inputs, n, narrow)
+    first_map = modules.pop(0)
+    if precision == "int8" and (of_pixels := _of_pixels(network, first_map, inputs, n)) is not None:
+        return Passes([of_pixels[0]], [], of_pixels[1], _stages(modules, of_pixels[1].out, narrow))
+    first = _first_stage(first_map, [members for members, _ in input_layers(network)], inputs, n, narrow)
     if first is None:
         return None
     dropped = inputs if network.input_dropout.p else []
     input_dropout = [DropoutStage(network.input_dropout, stage.out, by_row=False) for stage in dropped]
+    return Passes(inputs, input_dropout, first, _stages(modules, first.out, narrow))
+
+
+def _stages(modules: list[nn.Module], out: Tensor, narrow: bool) -> list[Stage]:
+    """Return the stages of what follows the first map, whose output is ``out``."""
     stages: list[Stage] = []
-    out = first.out
     for module in modules:
         stages.append(_stage(module, out, narrow))
         out = getattr(stages[-1], "out", out)  # what an activation returns is of its input's shape
-    return Passes(inputs, input_dropout, first, stages)
+    return stages
+
+
+def _of_pixels(
+    network: Network, module: nn.Module, inputs: list[InputStage], n: int
+) -> tuple[PixelStage, FirstStage] | None:
+    """Return the stages of pixels and of the map that reads them, in integers; ``None`` where they do not suit."""
+    map_of_all = module.parts[0] if isinstance(module, FirstAffine) else module
+    if len(inputs) > 1 or not isinstance(map_of_all, Affine):
+        return None
+    weight, bias = map_of_all.weight, map_of_all.bias
+    if not suits_int8(inputs[0].layer, n, weight.shape[1]):
+        return None
+    assert weight.grad is not None
+    assert bias.grad is not None
+    m = network.k if isinstance(network, Members) else 1
+    pixels = PixelStage(inputs[0].layer, network.input_dropout, n)
+    biases = bias.detach().view(m, 1, -1), bias.grad.view(m, 1, -1)
+    stage = PixelAffineStage(weight.detach(), biases[0], weight.grad, biases[1], n, pixels)
+    return pixels, FirstStage([(slice(0, m), stage)])
 
 
 def _first_stage(

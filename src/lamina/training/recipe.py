@@ -13,7 +13,7 @@ from lamina.config import Config
 from lamina.errors import ConfigError
 from lamina.losses import LOSSES
 from lamina.metrics import METRICS
-from lamina.training import bfloat16
+from lamina.training import processor
 from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.schedules import SCHEDULES
 
@@ -29,6 +29,7 @@ _LBFGS_TOL = 1e-4
 _ADAPTIVE_PATIENCE = 10
 
 _LARGE_TABLE = 50_000
+_NARROW = "bfloat16", "int8"
 _MAX_PIECES = 1024
 
 
@@ -180,7 +181,7 @@ def resolve(
         epochs=epochs,
         tol=_first(config.tol, tol),
         patience=patience,
-        precision=_precision(config, optimizer.full_batch, device),
+        precision=_precision(config, optimizer.full_batch, has_images, device),
     )
 
 
@@ -189,22 +190,36 @@ def _first(value: Any, otherwise: Any) -> Any:
 
 
 def _numeric(n_number_columns: int, members: int) -> str:
-    """Return the encoding of numbers; of very many columns the better ones would cost too many products."""
+    """Return the encoding of numbers; of very many columns the better ones would cost too many products.
+
+    Where there are none, members share one input layer.
+    """
+    if members > 1 and not n_number_columns:
+        return "standard"
     if n_number_columns <= WIDE_TABLE:
         return "piecewise_linear" if members == 1 else "mixed"
     return "periodic" if members > 1 and n_number_columns <= VERY_WIDE_TABLE else "standard"
 
 
-def _precision(config: Config, full_batch: bool, device: str) -> str:
+def _precision(config: Config, full_batch: bool, has_images: bool, device: str) -> str:
     """Return the number format of large products, from the processor's flags where the user leaves it open."""
     in_closed_form = device == "cpu" and config.layer == "dense" and not full_batch
+    of_pixels = has_images and config.features == "pixels"
     if config.precision == "auto":
-        return "bfloat16" if in_closed_form and config.dtype == "float32" and bfloat16.is_fast() else config.dtype
-    if config.precision == "bfloat16" and not in_closed_form:
+        if in_closed_form and config.dtype == "float32":
+            if processor.multiplies_bfloat16():
+                return "bfloat16"
+            if of_pixels and processor.multiplies_int8():
+                return "int8"
+        return config.dtype
+    if config.precision in _NARROW and not in_closed_form:
         raise ConfigError(
-            "precision = 'bfloat16' is for minibatches of dense layers on the CPU, which these are not; leave it out."
+            f"precision = {config.precision!r} is for minibatches of dense layers on the CPU, which these are not; "
+            "leave it out."
         )
-    if config.precision != config.dtype and (config.precision, config.dtype) != ("bfloat16", "float32"):
+    if config.precision == "int8" and not of_pixels:
+        raise ConfigError("precision = 'int8' is for the pixels of images, and none enter here; leave it out.")
+    if config.precision != config.dtype and (config.precision not in _NARROW or config.dtype != "float32"):
         raise ConfigError(f"precision = {config.precision!r}, but dtype = {config.dtype!r}; leave precision out.")
     return config.precision
 

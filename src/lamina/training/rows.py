@@ -1,7 +1,8 @@
 """Encoded rows as tensors, dense or sparse, and the network's outputs and loss on them."""
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from lamina.network.mlp import MLP
 
 # What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
 _PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
+# So many rows are copied at once for the minibatches to come; more would drive what they meet out of the cache.
+_BYTES_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,38 @@ class Rows:
         weights = None if self.weights is None else self.weights.index_select(0, index)
         held = None if self.held is None else self.held.index_select(0, index)
         return Rows(inputs, self.target.index_select(0, index), weights, held)
+
+    def minibatches(self, order: Tensor, n_batches: int) -> Iterator["Rows"]:
+        """Yield the rows in ``order`` (n,) int64 as minibatches of nearly equal size, copied.
+
+        Several are copied at once: one by one, most of the time would go into calls.
+        """
+        batches = order.tensor_split(n_batches)
+        sparse = any(values.layout == torch.sparse_csr for values in self.inputs.values())
+        size = sum(math.prod(values.shape[1:]) * values.element_size() for values in self.inputs.values())
+        together = 1 if sparse else max(_BYTES_AT_ONCE // max(size * len(batches[0]), 1), 1)
+        done = 0
+        for start in range(0, n_batches, together):
+            lengths = [len(each) for each in batches[start : start + together]]
+            copied = self.at(order[done : done + sum(lengths)])
+            done += sum(lengths)
+            yield from copied.split(lengths) if len(lengths) > 1 else [copied]
+
+    def split(self, lengths: list[int]) -> list["Rows"]:
+        """Return windows on dense rows, of these lengths one after the other."""
+        inputs = {name: torch.split(values, lengths) for name, values in self.inputs.items()}
+        target = torch.split(self.target, lengths)
+        weights = None if self.weights is None else torch.split(self.weights, lengths)
+        held = None if self.held is None else torch.split(self.held, lengths)
+        return [
+            Rows(
+                {name: values[i] for name, values in inputs.items()},
+                target[i],
+                None if weights is None else weights[i],
+                None if held is None else held[i],
+            )
+            for i in range(len(lengths))
+        ]
 
 
 def rows_at(values: Tensor, index: Tensor) -> Tensor:
