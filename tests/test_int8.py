@@ -49,8 +49,8 @@ def test_the_product_is_that_of_the_rounded_weights(members):
     found = stage.forward(pixels.forward(batch)).double()
     scaled = batch["pixels"].double() * pixels.scale + pixels.shift
     weight = stage.weight.double()
-    step = weight.abs().amax(1, keepdim=True) / 126
-    rounded = (weight / step).round() * step
+    step = stage.weight.abs().amax(1, keepdim=True) / 126
+    rounded = (stage.weight * step.reciprocal()).round().double() * step
     # Sums of integers are exact; the steps are float32.
     torch.testing.assert_close(found, scaled @ rounded + stage.bias.double(), rtol=1e-4, atol=1e-4)
     exact = scaled @ weight + stage.bias.double()

@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import lamina
 from lamina import MLPClassifier, MLPRegressor
 from lamina.config import options
-from lamina.training import loop
+from lamina.training import loop, rows
 from lamina.training.rows import Rows
 
 QUICK = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
@@ -518,17 +518,20 @@ def test_no_dataloader_is_used(monkeypatch):
     assert MLPRegressor(**QUICK).fit(X, y).predict(X).shape == (150,)
 
 
-def test_rows_are_fetched_a_minibatch_at_a_time(monkeypatch):
+def test_rows_are_fetched_a_few_minibatches_at_a_time(monkeypatch):
     X, y = load_iris(return_X_y=True)
     fetched, at = [], Rows.at
 
-    def counting(rows, index):
+    def counting(of, index):
         fetched.append(len(index))
-        return at(rows, index)
+        return at(of, index)
 
     monkeypatch.setattr(loop.Rows, "at", counting)
-    MLPClassifier((8,), max_iter=3, batch_size=30, early_stopping=False).fit(X, y)
-    assert fetched == [30] * 15
+    for most, expected in ((1, [30] * 15), (2 * 30 * 4 * 4, [60, 60, 30] * 3)):  # bytes of 4 float32 numbers a row
+        monkeypatch.setattr(rows, "_BYTES_AT_ONCE", most)
+        MLPClassifier((8,), max_iter=3, batch_size=30, early_stopping=False).fit(X, y)
+        assert fetched == expected
+        fetched.clear()
 
 
 def test_only_what_is_asked_for_is_imported():

@@ -100,14 +100,16 @@ def _cross_entropy_and_gradient(outputs: Tensor, target: Tensor, smoothing: floa
     # Not by log_softmax: see _log_softmax.
     of_target, share = target[:, None], smoothing / outputs.shape[1]
     shifted = outputs - outputs.amax(1, keepdim=True)
-    exponentials = shifted.exp()
-    total = exponentials.sum(1, keepdim=True)
-    values = total.log().sub_(shifted.gather(1, of_target), alpha=1 - smoothing)
-    gradient = exponentials.div_(total)
-    if smoothing:
-        values.sub_(shifted.sum(1, keepdim=True), alpha=share)
+    at_target = shifted.gather(1, of_target)
+    of_all = shifted.sum(1, keepdim=True) if smoothing else None
+    gradient = shifted.exp_()
+    total = gradient.sum(1, keepdim=True)
+    values = total.log().sub_(at_target, alpha=1 - smoothing)
+    gradient.div_(total)
+    if of_all is not None:
+        values.sub_(of_all, alpha=share)
         gradient.sub_(share)
-    return values[:, 0], gradient.scatter_add_(1, of_target, torch.full_like(values, smoothing - 1))
+    return values[:, 0], gradient.scatter_add_(1, of_target, at_target.fill_(smoothing - 1))
 
 
 def _log_softmax(outputs: Tensor, dim: int) -> Tensor:

@@ -209,6 +209,8 @@ class Model:
             self._exact = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator()).eval()
         # Again each time: the weights belong to the user, who may have changed them since.
         self._exact.load_state_dict(self.network.state_dict())
+        with torch.no_grad():
+            self._exact.fold_scaling()
         return self._exact
 
     def read(self, data: Any) -> Table:

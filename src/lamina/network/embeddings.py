@@ -225,6 +225,7 @@ class InputLayer(nn.Module):
         width: of the output.
         n_pixels: pixels, which are the last columns.
         kind: ``input``, or ``gradients`` where images enter as such.
+        leaves_pixels: whether pixels leave as they are, which ``leave_pixels_to`` says.
 
     Args:
         encoder: what the columns are.
@@ -269,6 +270,7 @@ class InputLayer(nn.Module):
             self.categories = CategoryInput(n_codes, one_hot, embedding_width, generator, dtype)
             self.width += self.categories.width
         self.width += sum(len(block.scales) for block in encoder.blocks)
+        self.leaves_pixels = False
         pixels = [(code.mean, code.scale) for code in encoder.images for _ in range(code.width)]
         self.n_pixels = len(pixels)
         if pixels:
@@ -294,11 +296,21 @@ class InputLayer(nn.Module):
             parts["codes"], parts["one_hot"] = inputs["codes"], self.categories.fixed(inputs["codes"])
         if "pixels" in inputs:
             pixels = inputs["pixels"].to(self.dtype)
+            if self.leaves_pixels:
+                return {**parts, "pixels": pixels}
             is_copy = pixels is not inputs["pixels"] and not pixels.requires_grad
             # Memory that is there already costs half as much as fresh memory. A user may have called ``double``.
             place = pixels if is_copy and pixels.dtype == self.pixel_shift.dtype else None
             parts["pixels"] = torch.addcmul(self.pixel_shift, pixels, self.pixel_scale, out=place)
         return parts
+
+    def leave_pixels_to(self, weight: Tensor, bias: Tensor) -> None:
+        """Scale pixels by the map that reads them, weight (width, units) and bias (units,): one pass less over them."""
+        if self.n_pixels:
+            self.leaves_pixels = True
+            of_pixels = weight[-self.n_pixels :]
+            bias.addmv_(of_pixels.t(), self.pixel_shift)
+            of_pixels.mul_(self.pixel_scale[:, None])
 
     def learned(self, fixed: Inputs) -> Tensor:
         """Return the encoded row (n, width) from what ``fixed`` returned."""

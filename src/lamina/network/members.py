@@ -209,6 +209,13 @@ class Members(nn.Module):
             encoded.append(self.input_dropout(together))
         return encoded
 
+    def fold_scaling(self) -> None:
+        """Do what ``MLP.fold_scaling`` does."""
+        first: Any = self.hidden[0].affine if self.hidden else self.output
+        layers: list[Any] = list(self.inputs)
+        for layer, part in zip(layers, first.parts, strict=True):
+            layer.leave_pixels_to(part.weight, part.bias)
+
     @property
     def n_layers(self) -> int:
         """Layers that compute, in each member: hidden and output."""

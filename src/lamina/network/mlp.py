@@ -135,6 +135,12 @@ class MLP(nn.Module):
             self.output.weight.mul_(factor)
             self.output.bias.mul_(factor)
 
+    def fold_scaling(self) -> None:
+        """Put the scaling of pixels into the weights that read them, where these are dense: for predictions alone."""
+        first = self.hidden[0].affine if self.hidden else self.output
+        if isinstance(first, Affine):
+            self.inputs.leave_pixels_to(first.weight, first.bias)
+
     def members(self) -> "list[MLP]":
         """Return the networks whose average this is: itself."""
         return [self]

@@ -108,7 +108,9 @@ def _mean_loss(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Lo
 def _loss_and_gradient(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Loss) -> tuple[Tensor, Tensor]:
     """Return the mean loss of every member's outputs (m, n, k) on the same targets, and its gradient by them."""
     m, n, _ = outputs.shape
-    flat, targets = outputs.flatten(0, 1), target.expand(m, *target.shape).flatten(0, 1)
+    flat, targets = outputs[0], target
+    if m > 1:
+        flat, targets = outputs.flatten(0, 1), target.expand(m, *target.shape).flatten(0, 1)
     values, gradient = loss.both(flat, targets)
     if weights is None:
         return values.mean(), gradient.div_(float(m * n)).view(outputs.shape)
