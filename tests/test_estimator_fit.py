@@ -275,7 +275,13 @@ def test_labels_may_be_a_frame_booleans_or_sparse(form):
 
 def members_of(estimator: type, k: int = 3, **options):
     X, y = data_for(estimator)
-    layers = {"hidden_layer_sizes": (7, 5), "activation": "tanh", "numeric": "standard", "dtype": "float64"}
+    layers = {
+        "hidden_layer_sizes": (7, 5),
+        "activation": "tanh",
+        "numeric": "standard",
+        "dtype": "float64",
+        "linear": False,
+    }
     return estimator(members=k, max_iter=4, random_state=0, **{**layers, **options}).fit(X, y), X, y
 
 

@@ -201,6 +201,12 @@ def iterations_of_two_fits(estimator, X, y, capsys):
     return estimator.fit(X, y).fit(X, y).n_iter_
 
 
+def predictions_of_what_is_linear(estimator, X, y, capsys):
+    X = (X - X.mean(0)) / X.std(0)
+    z = X @ np.arange(1.0, X.shape[1] + 1) + 3 * np.random.default_rng(0).normal(size=len(X))
+    return predictions(estimator, X, z > np.median(z) if hasattr(estimator, "predict_proba") else z, capsys)
+
+
 def scores(estimator, X, y, capsys):
     return estimator.fit(X, y).validation_scores_
 
@@ -256,6 +262,7 @@ BOTH = {
     "preset": ({"hidden_layer_sizes": None}, "fast", predictions),
     "members": ({}, 2, predictions),
     "averaging": ({}, 0.9, predictions),
+    "linear": ({"hidden_layer_sizes": None, "members": 4}, False, predictions_of_what_is_linear),
     "clip_norm": (SGD, 0.01, predictions),
     "time_limit": ({}, 1e-9, iterations),
     "device": ({}, ABSENT, refusal),

@@ -56,7 +56,7 @@ FLOORS = [
         "training.checkpoint",
         "training.recipe",
     ],
-    ["baselines", "calibration", "intervals", "comparison", "finding"],
+    ["linear_part", "baselines", "linear_share", "calibration", "intervals", "comparison", "finding"],
     [
         "model_file",
         "model_upgrades",

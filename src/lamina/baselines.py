@@ -57,6 +57,27 @@ def fit_baselines(
 
 
 def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int) -> Predictor:
+    weight, bias = linear_coefficients(encoder, arrays, y, weights, n_classes)
+
+    def predict(arrays: Arrays) -> Array:
+        outputs = np.asarray(_design(encoder, arrays) @ weight + bias)
+        if not n_classes:
+            return outputs
+        probabilities = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+    return predict
+
+
+def linear_coefficients(
+    encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int
+) -> tuple[Array, Array]:
+    """Return weights (d, k) and biases (k,) of a penalised linear model, scikit-learn's with its own defaults.
+
+    The d columns are the standardised numbers, the missing flags, a column for each level of each category, and the
+    pixels. Of classes the outputs are logits; a class without a row has the bias -inf. Arguments as in
+    ``fit_baselines``.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -68,24 +89,17 @@ def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | Non
             y = y.reshape(len(y), -1)
             mean, deviation = np.transpose([weighted_mean_and_deviation(values, weights) for values in y.T])
             ridge = Ridge(tol=1e-6).fit(design, (y - mean) / deviation, sample_weight=weights)
-
-            def values(arrays: Arrays) -> Array:
-                predicted = np.asarray(ridge.predict(_design(encoder, arrays)), dtype=np.float64)
-                return np.asarray(predicted.reshape(_n_rows(arrays), -1) * deviation + mean)
-
-            return values
-        if len(np.unique(y)) < 2:  # of several folds one may have a single class
-            only = np.eye(n_classes)[y[:1]]
-            return lambda arrays: np.repeat(only, _n_rows(arrays), axis=0)
-        logistic = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(design, y, sample_weight=weights)
-
-    def predict(arrays: Arrays) -> Array:
-        # A class without training rows keeps its column.
-        probabilities = np.zeros((_n_rows(arrays), n_classes))
-        probabilities[:, logistic.classes_] = logistic.predict_proba(_design(encoder, arrays))
-        return probabilities
-
-    return predict
+            coefficients = np.asarray(ridge.coef_, dtype=np.float64).reshape(y.shape[1], -1)
+            return coefficients.T * deviation, ridge.intercept_ * deviation + mean
+        weight, bias = np.zeros((design.shape[1], n_classes)), np.full(n_classes, -np.inf)
+        present = np.unique(y)
+        bias[present] = 0.0
+        if len(present) > 1:  # of several folds one may have a single class
+            logistic = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(design, y, sample_weight=weights)
+            of_two = len(present) == 2  # scikit-learn then has those of the second class alone
+            weight[:, present[1:] if of_two else present] = logistic.coef_.T
+            bias[present[1:] if of_two else present] = logistic.intercept_
+        return weight, bias
 
 
 def _linear_labels(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None) -> Predictor:

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lamina.losses import Loss
+from lamina.training.rows import Rows
+
 Array = NDArray[np.float64]
 
 # Fewer say too little about a temperature.
@@ -79,6 +82,19 @@ def _parabola(
 def scaled(outputs: Tensor, temperature: float) -> Tensor:
     """Return logits divided by ``temperature``."""
     return outputs if temperature == 1 else outputs / temperature
+
+
+def loss_alone(each: Tensor, counted: Tensor, rows: Rows, loss: Loss) -> float:
+    """Return the mean loss of single members, (n, h, k), on the rows that they have not seen.
+
+    Every row counts as much as any other, by however many members it was not seen: ``counted`` (n, h).
+    """
+    h = each.shape[1]
+    values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(h, dim=0)).view(-1, h)
+    weights = counted / counted.sum(1, keepdim=True)
+    if rows.weights is not None:
+        weights = weights * rows.weights[:, None]
+    return float((values * weights).sum() / weights.sum())
 
 
 def calibration_curve(

@@ -210,6 +210,10 @@ class Config:
     calibrate: bool = _option(
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
     )  # fmt: skip
+    linear: bool = _option(
+        True, "Let a linear model count for a share of what several members predict of a table of up to 20,000 rows, "
+        "where rows that neither has seen gain by it.", "bool", "Training",
+    )  # fmt: skip
     early_stopping: bool = _option(
         True, "Hold out validation rows, stop when they stop improving, keep their best epoch.", "bool", "Training",
         sklearn_name="early_stopping",

@@ -19,6 +19,7 @@ from lamina.data.target_scaling import TargetScaler
 from lamina.data.weights import target_and_weights
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, in_one_line
 from lamina.intervals import ConformalScores
+from lamina.linear_part import LinearPart, taken_from
 from lamina.losses import LOSSES
 from lamina.metrics import score
 from lamina.model_file import Document, Tensors, read_folder, write_folder
@@ -45,6 +46,7 @@ class Model:
         network: the torch module, in evaluation mode, on the CPU.
         config: all options, those chosen from the data included.
         scaler: between a number target's unit and the network's outputs; ``None`` for classes and labels.
+        linear: a linear model that counts for a share of the outputs of several members; ``None``: none does.
         scores: for numbers, how far predictions of held-out rows were off; ``None`` where none were held out.
         history: one record for each epoch.
         report: what the fit measured.
@@ -55,6 +57,7 @@ class Model:
     network: Network
     config: Config
     scaler: TargetScaler | None
+    linear: LinearPart | None = None
     scores: ConformalScores | None = None
     history: list[EpochRecord] = field(default_factory=list)
     report: Report = field(default_factory=Report)
@@ -154,7 +157,7 @@ class Model:
             )
         half_widths = self.scores.half_widths(coverage)
         arrays, n_rows = self._encoded(data)
-        outputs = self._values(predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows))
+        outputs = self._values(self._logits(arrays, n_rows))
         bounds = [self.scaler.inverse(outputs + sign * half_widths) for sign in (-1, 1)]
         intervals = np.stack(bounds, axis=-1)
         return intervals[:, 0] if intervals.shape[1] == 1 else intervals
@@ -163,9 +166,12 @@ class Model:
         return LOSSES[self.config.loss].output_map(outputs).numpy().astype(np.float64)
 
     def predict_logits(self, data: Any) -> Array:
-        """Return the network's outputs (n, k) before any output map: logits, or values in the network's own unit."""
-        arrays, n_rows = self._encoded(data)
-        return predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows).numpy()
+        """Return the outputs (n, k) before any output map: logits, or values in the network's own unit."""
+        return self._logits(*self._encoded(data)).numpy()
+
+    def _logits(self, arrays: Arrays, n_rows: int) -> Tensor:
+        outputs = predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows)
+        return outputs if self.linear is None else torch.from_numpy(self.linear.blended(outputs.numpy(), arrays))
 
     def predict_log_proba(self, data: Any) -> Array:
         """Return the logarithms of ``predict_proba``, exact where a probability itself would be rounded to 0 or 1."""
@@ -190,8 +196,7 @@ class Model:
 
     def outputs_of(self, arrays: Arrays, n_rows: int) -> Array:
         """Return what ``predict_outputs`` does, from encoded arrays."""
-        outputs = predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows)
-        return prediction_of(outputs, self.config.loss, self.scaler)
+        return prediction_of(self._logits(arrays, n_rows), self.config.loss, self.scaler)
 
     def _encoded(self, data: Any) -> tuple[Arrays, int]:
         table = self.read(data)
@@ -227,10 +232,12 @@ class Model:
         lines += [f"{row.name:<12}{row.kind:<14}{row.output[0]:>10}{row.n_parameters:>14,}" for row in rows]
         n_layers, n_parameters = self.network.n_layers, sum(row.n_parameters for row in rows)
         plural = "s" if n_layers > 1 else ""
+        if self.linear is not None:
+            lines.append(f"beside them a linear model, which counts for {self.linear.share:.0%} of each output")
         return "\n".join([*lines, f"{n_layers} layer{plural}, {n_parameters:,} parameters"])
 
     def member(self, i: int) -> "Model":
-        """Return member ``i`` of several, counted from 0, as a model of one network.
+        """Return member ``i`` of several, counted from 0, as a model of one network, without the linear model's share.
 
         Raises:
             ConfigError: there is no such member.
@@ -239,7 +246,8 @@ class Model:
         if not 0 <= i < len(networks):
             raise ConfigError(f"there is no member {i}; this model has {len(networks)}, counted from 0.")
         encoding = getattr(self.network, "encodings", (self.config.numeric,))[i]
-        return replace(self, network=networks[i], config=self.config.replace(members=1, numeric=encoding))
+        config = self.config.replace(members=1, numeric=encoding)
+        return replace(self, network=networks[i], config=config, linear=None)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; a model that was there is replaced at the end. Return its path.
@@ -286,7 +294,12 @@ class Model:
             "report": asdict(self.report),
             "history": [asdict(record) for record in self.history],
         }
-        return document, {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        return document, self.tensors()
+
+    def tensors(self) -> Tensors:
+        """Return all that was learned, by name: the network's weights, and the linear model's where it has a share."""
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        return weights if self.linear is None else {**weights, **self.linear.as_tensors()}
 
     @classmethod
     def _of(cls, document: Document, tensors: Tensors) -> "Model":
@@ -295,6 +308,7 @@ class Model:
         config = Config.of(**document["config"])
         check_meaning(schema, encoder)
         check_size(encoder, config.as_dict(), schema.target.n_outputs, sum(array.size for array in tensors.values()))
+        tensors, linear = taken_from(tensors, encoder, schema.target.n_outputs)
         network = build_network(encoder, schema.target.n_outputs, config, torch.Generator())
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         network.eval()
@@ -304,6 +318,7 @@ class Model:
             network=network,
             config=config,
             scaler=None if document["scaler"] is None else TargetScaler.from_json(document["scaler"]),
+            linear=linear,
             scores=None if document["scores"] is None else ConformalScores.from_json(document["scores"]),
             report=Report(**document["report"]),
             history=[EpochRecord(**record) for record in document["history"]],

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lamina.calibration import MIN_CALIBRATION_ROWS, best_temperature, scaled, temperature_of_all
+from lamina.calibration import MIN_CALIBRATION_ROWS, best_temperature, loss_alone, scaled, temperature_of_all
 from lamina.config import Config
 from lamina.curves import calibration_rows, curves_of
 from lamina.data.encoder import Encoder
@@ -22,6 +22,7 @@ from lamina.data.target_scaling import TargetScaler
 from lamina.diagnosis import found_in_run
 from lamina.errors import ConfigError, ModelFileError
 from lamina.intervals import ConformalScores
+from lamina.linear_share import Linears, best_share, suits_linear
 from lamina.losses import LOSSES, Loss
 from lamina.metrics import METRICS, one_score
 from lamina.model import Model, as_tensors, build_network, prediction_of
@@ -51,6 +52,7 @@ class Run:
         notes: what was inferred, left out or dropped, a sentence each.
         earlier: the records of the training that this one started from.
         folds: cross-validated scores, for the report.
+        linears: linear models that count for a share, from ``finish`` on; ``None``: none does.
         origin: the data and the options that were given, for the report.
     """
 
@@ -68,6 +70,7 @@ class Run:
     earlier: list[EpochRecord] = field(default_factory=list)
     folds: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
+    linears: Linears | None = None
 
     def train(self, score: Callable[[], float] | None = None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch; to stop early, stop iterating.
@@ -186,8 +189,10 @@ class Run:
         """Return predictions for a part; where members hold out folds, by those that have not seen the row."""
         network = self.state.network
         each, counted = predict_unseen(network, self._rows(part, watched=True), members)
-        outputs = network.combine(each.double(), None if counted is None else counted.double())
-        return prediction_of(outputs.cpu(), self.config.loss, self.scaler)
+        outputs = network.combine(each.double(), None if counted is None else counted.double()).cpu()
+        if self.linears is not None:
+            outputs = torch.from_numpy(self.linears.blended(outputs.numpy(), part.arrays, part.folds))
+        return prediction_of(outputs, self.config.loss, self.scaler)
 
     def _calibrated(self, model: Model) -> tuple[dict[str, float], Array | None]:
         """Fold the temperature into ``model``; return what it was and did, and predictions for the validation rows.
@@ -201,8 +206,6 @@ class Run:
         network = self.state.network
         each, counted = predict_unseen(network, rows)
         each, counted = each.double(), None if counted is None else counted.double()
-        if model.task == "regression":
-            model.scores = self._conformal_scores(network.combine(each, counted), rows)
         exact = replace(rows, weights=None if rows.weights is None else rows.weights.double())
         # On rows that are all right no temperature is low enough: each class keeps a share of one row in n + 2, as in
         # Platt 1999, section 2.2.
@@ -217,7 +220,7 @@ class Run:
             of_held, _ = best_temperature(loss_at)
             temperature = of_held
             if counted is not None:
-                alone = best_temperature(lambda t: _loss_alone(each / t, counted, exact, loss))[0]
+                alone = best_temperature(lambda t: loss_alone(each / t, counted, exact, loss))[0]
                 # Of six members two hold out some rows and one the others; the temperature goes with 1 / n.
                 weights = None if exact.weights is None else exact.weights.cpu().numpy()
                 share = np.average(1 / counted.sum(1).cpu().numpy(), weights=weights)
@@ -228,19 +231,44 @@ class Run:
                 "loss_after": loss_at(of_held, plain),
             }
             model.network.scale_outputs(1 / temperature)
+        outputs = self._with_linear(model, network.combine(scaled(each, of_held), counted).cpu().numpy())
+        if model.task == "regression":
+            model.scores = self._conformal_scores(outputs, rows)
         if counted is None:
             return report, None
-        outputs = network.combine(scaled(each, of_held), counted)
-        return report, prediction_of(outputs.cpu(), config.loss, self.scaler)
+        return report, prediction_of(outputs, config.loss, self.scaler)
+
+    def _with_linear(self, model: Model, outputs: Array) -> Tensor:
+        """Give a linear model the share that suits the validation rows; return their ``outputs`` (n, k) with it."""
+        part, train, config, task = self.parts["validation"], self.parts["train"], self.config, model.task
+        if not suits_linear(config, self.encoder, len(train)):
+            return torch.from_numpy(outputs)
+        known, rows = (self._rows(each, watched=True) for each in (train, part))
+        weights = [None if each.weights is None else each.weights.double().cpu().numpy() for each in (known, rows)]
+        target, n_classes = rows.target.cpu(), len(self.schema.target.classes)
+        y = train.y if task == "classification" else known.target.double().cpu().numpy()
+        linears = Linears.fitted(self.encoder, train.arrays, y, weights[0], n_classes, train.folds)
+        per_row = self._watched_loss().per_row
+        share, before, after = best_share(
+            outputs, linears.unseen(part.arrays, part.folds),
+            lambda z: per_row(torch.from_numpy(z), target).numpy(), weights[1],
+        )  # fmt: skip
+        linears = replace(linears, share=share)
+        if share:
+            self.linears, model.linear = linears, linears.whole.at(share)
+            self.notes.append(
+                f"a linear model counts for {share:.0%} of each output: on rows that were held out, the loss is "
+                f"{after:.4g} with it and {before:.4g} without"
+            )
+        return torch.from_numpy(linears.blended(outputs, part.arrays, part.folds))
 
     def _conformal_scores(self, outputs: Tensor, rows: Rows) -> ConformalScores:
         """Return the errors on validation rows: where members hold out folds, of those members that hold the row out.
 
         All members together err a little less, so that intervals are a little too wide rather than too narrow.
         """
-        values = LOSSES[self.config.loss].output_map
         y = rows.target.double().cpu().numpy()
-        errors = y - values(outputs).cpu().numpy()
+        errors = y - LOSSES[self.config.loss].output_map(outputs).numpy()
         return ConformalScores.of(errors)
 
     def _watched_loss(self) -> Loss:
@@ -362,16 +390,3 @@ class Run:
             return None if value is None else sign * value
 
         return measured
-
-
-def _loss_alone(each: Tensor, counted: Tensor, rows: Rows, loss: Loss) -> float:
-    """Return the mean loss of single members, (n, h, k), on the rows that they have not seen.
-
-    Every row counts as much as any other, by however many members it was not seen: ``counted`` (n, h).
-    """
-    h = each.shape[1]
-    values = loss.per_row(each.flatten(0, 1), rows.target.repeat_interleave(h, dim=0)).view(-1, h)
-    weights = counted / counted.sum(1, keepdim=True)
-    if rows.weights is not None:
-        weights = weights * rows.weights[:, None]
-    return float((values * weights).sum() / weights.sum())

@@ -17,6 +17,7 @@ from lamina.data.encoder import Encoder, ImageCode, weighted_quantiles
 from lamina.data.image_features import CELL, gradient_shape
 from lamina.data.table import Array, Column, Table
 from lamina.errors import ConfigError, LaminaWarning, did_you_mean, shortened
+from lamina.linear_part import LinearPart
 from lamina.model import Model, as_tensors, build_network
 from lamina.network.embeddings import InputLayer, Periodic, PiecewiseEmbedding, PiecewiseLinear
 from lamina.network.members import Members, Network
@@ -104,11 +105,13 @@ def attributions(model: Model, row: Any, baseline: Any, *, output: Any = None, t
     network = _float64(model)
     start, end = (_encoded(model, network, features) for features in (typical, here))
     owners = [_owners(layer, model.encoder) for layer in _input_layers(network)]
+    if model.linear is not None:
+        owners.append(model.linear.owners(model.encoder))
     names = list(dict.fromkeys(name for each in owners for name in each))
     position = {name: i for i, name in enumerate(names)}
     name, of_outputs = _chosen_output(model, here, output)
     path = integrate(
-        lambda encoded: of_outputs(_outputs(network, encoded)), start, end,
+        lambda encoded: of_outputs(_outputs(network, model.linear, encoded)), start, end,
         [torch.tensor([position[name] for name in each]) for each in owners], len(names), tolerance,
     )  # fmt: skip
     if abs(path.gap) > path.allowed:
@@ -171,19 +174,24 @@ def _input_layers(network: Network) -> list[InputLayer]:
 
 
 def _encoded(model: Model, network: Network, features: Table) -> list[Tensor]:
-    """Return the row behind each input layer, (1, width)."""
-    arrays = as_tensors(model.encoder.transform(features, "float64"), "cpu")
+    """Return the row behind each input layer, (1, width), and what a linear model sees of it, where one has a share."""
+    arrays = model.encoder.transform(features, "float64")
     with torch.no_grad():
-        return [layer(arrays) for layer in _input_layers(network)]
+        encoded = [layer(as_tensors(arrays, "cpu")) for layer in _input_layers(network)]
+    return encoded if model.linear is None else [*encoded, torch.from_numpy(model.linear.columns(arrays))]
 
 
-def _outputs(network: Network, encoded: list[Tensor]) -> Tensor:
-    """Return the outputs (n, k) for rows (n, width) behind each input layer."""
+def _outputs(network: Network, linear: LinearPart | None, encoded: list[Tensor]) -> Tensor:
+    """Return the outputs (n, k) for rows as ``_encoded`` returns them."""
     if not isinstance(network, Members):
         outputs: Tensor = network.output(network.hidden(encoded[0]))
         return outputs
-    each: Tensor = network.output(network.hidden(encoded))
-    return network.combine(each.view(len(each), network.k, -1))
+    each: Tensor = network.output(network.hidden(encoded if linear is None else encoded[:-1]))
+    together = network.combine(each.view(len(each), network.k, -1))
+    if linear is None:
+        return together
+    weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
+    return linear.keep * together + encoded[-1] @ weight + bias
 
 
 def _owners(layer: InputLayer, encoder: Encoder) -> list[str]:

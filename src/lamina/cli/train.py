@@ -95,7 +95,10 @@ def train(
     if interrupted:
         checkpoint.write()
         talk.note("the same command with --resume goes on from here")
+    n_announced = len(run.notes)
     model = run.finish()
+    for note in run.notes[n_announced:]:
+        talk.note(f"note: {note}")
     model.save(out)
     if not interrupted:
         checkpoint.remove()

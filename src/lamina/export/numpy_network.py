@@ -14,7 +14,9 @@ _SLICE_ROWS = 8192
 
 
 def outputs_of(plan: Plan, arrays: Mapping[str, Array], n_rows: int) -> Array:
-    """Return the outputs (n, k) before any output map, the members' average included, in slices of bounded memory.
+    """Return the outputs (n, k) before any output map, in slices of bounded memory.
+
+    Of several members it is their average, a linear model's share included.
 
     Args:
         plan: the network.
@@ -33,9 +35,9 @@ def _outputs(plan: Plan, arrays: Mapping[str, Array]) -> Array:
     for block in plan.blocks:
         hidden = [activated(block, _affine(hidden, block.weights, block.bias), plan)]
     outputs = _affine(hidden, plan.output, plan.output_bias)
-    if plan.members == 1:
-        return outputs
-    return MEAN[plan.output_map](outputs.reshape(len(outputs), plan.members, -1))
+    if plan.members > 1:
+        outputs = MEAN[plan.output_map](outputs.reshape(len(outputs), plan.members, -1))
+    return outputs if plan.linear is None else plan.linear.blended(outputs, arrays)
 
 
 def _encoded(inputs: Inputs, arrays: Mapping[str, Array]) -> Array:

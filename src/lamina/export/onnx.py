@@ -66,8 +66,7 @@ def to_onnx(model: Model, path: str | Path, *, sample: Any = None) -> float | No
 def build(model: Model, image_element: str = "UINT8") -> Any:
     """Return the onnx.ModelProto of ``model``; ``image_element`` is UINT8 or DOUBLE. Errors as in ``to_onnx``."""
     schema, encoder, target = model.schema, model.encoder, model.schema.target
-    tensors = {name: tensor.cpu().numpy() for name, tensor in model.network.state_dict().items()}
-    plan = plan_of(encoder, model.config.as_json(), tensors, target.n_outputs)
+    plan = plan_of(encoder, model.config.as_json(), model.tensors(), target.n_outputs)
     for column in schema.features:
         if column.name in _OUTPUTS:
             raise ConfigError(f"the column {column.name!r} is called as an output of the graph; rename it and train.")

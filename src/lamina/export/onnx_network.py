@@ -8,20 +8,33 @@ from numpy.typing import NDArray
 from lamina.export.onnx_functions import ACTIVATE, MEAN
 from lamina.export.onnx_graph import Graph
 from lamina.export.plan import Block, Embedding, Inputs, Pieces, Plan, Waves
+from lamina.linear_part import LinearPart
 
 Array = NDArray[Any]
 
 
 def add_network(g: Graph, plan: Plan, parts: dict[str, str]) -> str:
-    """Return the outputs (n, k) before any output map, the average of the members where there are several."""
+    """Return the outputs (n, k) before any output map: of several members their average, a linear share included."""
     hidden = [_encoded(g, each, parts) for each in plan.inputs]
     for block in plan.blocks:
         hidden = [_block(g, plan, block, hidden)]
     outputs = _affine(g, hidden, plan.output, plan.output_bias)
-    if plan.members == 1:
-        return outputs
-    k = len(plan.output_bias) // plan.members
-    return MEAN[plan.output_map](g, g.reshape(outputs, -1, plan.members, k), plan.members)
+    if plan.members > 1:
+        k = len(plan.output_bias) // plan.members
+        outputs = MEAN[plan.output_map](g, g.reshape(outputs, -1, plan.members, k), plan.members)
+    return outputs if plan.linear is None else _blended(g, plan.linear, outputs, parts)
+
+
+def _blended(g: Graph, linear: LinearPart, outputs: str, parts: dict[str, str]) -> str:
+    d, f = linear.n_numbers, linear.n_numbers + linear.n_flags
+    found = g.add("Add", g.add("Mul", outputs, linear.keep), linear.bias[None])
+    for name, weight in (("numbers", linear.weight[:d]), ("flags", linear.weight[d:f])):
+        if len(weight):
+            found = g.add("Add", found, g.add("MatMul", parts[name], weight))
+    for i, table in enumerate(linear.tables):
+        code = g.reshape(g.columns(parts["codes"], [i]), -1)
+        found = g.add("Add", found, g.add("Gather", table, code, axis=0))
+    return found
 
 
 def _encoded(g: Graph, inputs: Inputs, parts: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lamina.data.encoder import Encoder
 from lamina.errors import ConfigError, ModelFileError
 from lamina.export.numpy_functions import ACTIVATE, OUTPUT_OF_LOSS
+from lamina.linear_part import LinearPart, taken_from
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -100,7 +101,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network. ``output`` is as a block's ``weights``, ``output_map`` a key of ``OUTPUT_MAP``."""
+    """A network. ``output`` is as a block's ``weights``, ``output_map`` a key of ``OUTPUT_MAP``.
+
+    ``linear`` is what counts for a share of the outputs beside the members, or ``None``.
+    """
 
     inputs: tuple[Inputs, ...]
     blocks: tuple[Block, ...]
@@ -108,6 +112,7 @@ class Plan:
     output_bias: Array
     members: int
     output_map: str
+    linear: LinearPart | None = None
     epsilon: float = _EPSILON
 
 
@@ -129,6 +134,7 @@ def plan_of(encoder: Encoder, config: Mapping[str, Any], tensors: Tensors, n_out
     named = config["activation"]
     activations = (named,) * len(units) if isinstance(named, str) else tuple(named)
     members = config["members"] or 1
+    tensors, linear = taken_from(tensors, encoder, n_outputs)
     read = _Reader(tensors)
     inputs = _input_layers(encoder, config["numeric"], members, read)
     blocks, width = [], inputs[0].width
@@ -149,7 +155,8 @@ def plan_of(encoder: Encoder, config: Mapping[str, Any], tensors: Tensors, n_out
     else:
         shape = (width, n_outputs) if members == 1 else (members, width, n_outputs)
         output, output_bias = (read("output.weight", shape),), read("output.bias", (members * n_outputs,))
-    return Plan(tuple(inputs), tuple(blocks), output, output_bias, members, OUTPUT_OF_LOSS[config["loss"]])
+    output_map = OUTPUT_OF_LOSS[config["loss"]]
+    return Plan(tuple(inputs), tuple(blocks), output, output_bias, members, output_map, linear)
 
 
 class _Reader:

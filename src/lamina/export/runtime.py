@@ -21,7 +21,7 @@ from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, SchemaError, in_one_line
 from lamina.export.direct import Direct, direct_of
-from lamina.export.numpy_functions import OUTPUT_MAP
+from lamina.export.numpy_functions import MEAN, OUTPUT_MAP
 from lamina.export.numpy_network import outputs_of
 from lamina.export.one_row import OneRow, one_row_of
 from lamina.export.plan import Plan, plan_of
@@ -85,13 +85,20 @@ class Runtime:
     def predict_outputs(self, rows: Any) -> Array:
         """Return probabilities (n, k), or values (n, k) in the target's unit; errors as in ``predict``."""
         arrays, n_rows = self._encoded(rows)
-        output_map, one_row = OUTPUT_MAP[self.plan.output_map], self._one_row
+        one_row = self._one_row
         if n_rows == 1 and one_row is not None:
-            # What stands for several members is, whatever the loss, the average of what each predicts.
-            prediction = np.add.reduce(output_map(one_row(arrays)), axis=1) / self.plan.members
+            prediction = self._of_members(one_row(arrays), arrays)
         else:
-            prediction = output_map(outputs_of(self.plan, arrays, n_rows))
+            prediction = OUTPUT_MAP[self.plan.output_map](outputs_of(self.plan, arrays, n_rows))
         return prediction if self.scaler is None else self.scaler.inverse(prediction)
+
+    def _of_members(self, outputs: Array, arrays: Mapping[str, Array]) -> Array:
+        """Return the prediction (1, k) for the ``outputs`` (1, members, k) of each member for one row."""
+        plan, output_map = self.plan, OUTPUT_MAP[self.plan.output_map]
+        if plan.linear is not None:
+            return output_map(plan.linear.blended(MEAN[plan.output_map](outputs), arrays))
+        # What stands for several members is, whatever the loss, the average of what each predicts.
+        return np.asarray(np.add.reduce(output_map(outputs), axis=1) / plan.members)
 
     def logits(self, vector: Any) -> Array:
         """Return the network's outputs before any output map, (k,) for a vector, (n, k) for several.
