@@ -207,7 +207,7 @@ def test_the_model_is_the_same_wherever_it_goes(fitted, tmp_path):
     np.testing.assert_allclose(light.predict_outputs(rows), expected, rtol=0, atol=1e-11 * scale)
     for i in (0, 3, 4, 5):
         np.testing.assert_allclose(light.predict_outputs(rows[i])[0], expected[i], rtol=0, atol=1e-11 * scale)
-    assert to_onnx(model, tmp_path / "m.onnx", new) < 1e-11
+    assert to_onnx(model, tmp_path / "m.onnx", sample=new) < 1e-11
 
 
 def test_contributions_add_up_to_the_difference(fitted):
