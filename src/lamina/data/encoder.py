@@ -22,7 +22,7 @@ from lamina.data.table import Array, Column, Table
 
 # Between the quartiles of a normal distribution lie 1.349 standard deviations; a column with less than 0.4 is bent.
 _NORMAL_SPREAD, _NARROW, _SPREAD_BINS = 1.349, 0.4, 48
-_BLOCK_ROWS = 512  # of images at a time
+_BLOCK_ROWS = 128  # of images at a time, which stay in the cache
 # Whole numbers of few values, each in many rows, may be codes without an order: each value gets an edge of its own, up
 # to so many for a column and for all columns together, where a value has so many rows on average.
 _CODE_VALUES, _ALL_CODE_VALUES, _ROWS_A_VALUE = 64, 1024, 32
@@ -367,7 +367,7 @@ def _fit_image(name: str, column: Column, weights: Array | None, features: str) 
         block = _image_numbers(column.values[start : start + _BLOCK_ROWS], features).reshape(-1, width)
         block = block.astype(np.float64)
         w = np.ones(len(block)) if weights is None else weights[start : start + _BLOCK_ROWS]
-        total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ (block**2).sum(axis=1)]
+        total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ np.einsum("ij,ij->i", block, block)]
     mean = total[1] / total[0]
     deviation = float(np.sqrt(max(total[2] / total[0] - mean**2, 0.0)))
     return ImageCode(name, shape, float(mean), deviation or 1.0, features)

@@ -14,7 +14,7 @@ from lamina.data.table import Column, Table
 
 Hashes = NDArray[np.uint64]
 
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 4096
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplying by it spreads all bits
 
 
