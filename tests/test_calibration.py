@@ -173,7 +173,7 @@ def test_a_folded_temperature_divides_the_logits_and_changes_no_decision(members
     data = noisy()
     held = noisy(150)
     options = {name: value for name, value in OPTIONS.items() if name != "baselines"}
-    run = lamina.prepare(data, members=members, validation=held, linear=False, **options)
+    run = lamina.prepare(data, members=members, validation=held, linear_share=False, **options)
     for _ in run.train():
         pass
     run.state.restore_best()

@@ -280,7 +280,7 @@ def members_of(estimator: type, k: int = 3, **options):
         "activation": "tanh",
         "numeric": "standard",
         "dtype": "float64",
-        "linear": False,
+        "linear_share": False,
     }
     return estimator(members=k, max_iter=4, random_state=0, **{**layers, **options}).fit(X, y), X, y
 

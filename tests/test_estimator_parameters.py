@@ -262,7 +262,7 @@ BOTH = {
     "preset": ({"hidden_layer_sizes": None}, "fast", predictions),
     "members": ({}, 2, predictions),
     "averaging": ({}, 0.9, predictions),
-    "linear": ({"hidden_layer_sizes": None, "members": 4}, False, predictions_of_what_is_linear),
+    "linear_share": ({"hidden_layer_sizes": None, "members": 4}, False, predictions_of_what_is_linear),
     "clip_norm": (SGD, 0.01, predictions),
     "time_limit": ({}, 1e-9, iterations),
     "device": ({}, ABSENT, refusal),

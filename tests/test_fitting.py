@@ -537,8 +537,8 @@ def test_a_fit_starts_from_the_weights_of_a_model(tmp_path):
 
 def test_a_number_target_keeps_the_scaling_of_the_model_that_a_fit_starts_from():
     x, y = heavy_tail(200)
-    first = lamina.fit((x, y), epochs=3, target_transform="log", linear=False)
-    later = lamina.fit((x, 1000 * y), start=first, epochs=1, learning_rate=1e-8, linear=False)
+    first = lamina.fit((x, y), epochs=3, target_transform="log", linear_share=False)
+    later = lamina.fit((x, 1000 * y), start=first, epochs=1, learning_rate=1e-8, linear_share=False)
     assert (later.scaler, later.config.target_transform) == (first.scaler, "log")
     np.testing.assert_allclose(later.predict(x), first.predict(x), rtol=1e-4)
 

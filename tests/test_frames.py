@@ -138,11 +138,31 @@ def test_objects_without_a_plain_text_are_refused(value):
     )
 
 
-def test_columns_of_lists_and_durations_are_refused():
+def test_columns_of_lists_and_times_of_day_are_refused():
     with pytest.raises(DataError, match=re.escape("column 'a' has the type List(Int64), expected numbers, text,")):
         read_frame(pl.DataFrame({"a": [[1], [2]]}))
-    with pytest.raises(DataError, match="column 'a' has the type Duration"):
-        read_frame(pd.DataFrame({"a": pd.to_timedelta([1, 2])}))
+    with pytest.raises(DataError, match="column 'a' has the type Time, expected numbers, text, booleans, dates or dur"):
+        read_frame(pl.DataFrame({"a": [dt.time(1), dt.time(2)]}))
+
+
+def test_durations_are_numbers_of_seconds():
+    spans = [dt.timedelta(hours=1), None, dt.timedelta(milliseconds=1500)]
+    frames = (
+        pd.DataFrame({"a": pd.to_timedelta(spans)}), pd.DataFrame({"a": pd.Series(spans, dtype=object)}),
+        pl.DataFrame({"a": spans}), pl.DataFrame({"a": spans}).cast(pl.Duration("ns")), pa.table({"a": spans}),
+    )  # fmt: skip
+    for frame in frames:
+        column = read_frame(frame)["a"]
+        assert column.type == "number"
+        np.testing.assert_array_equal(column.values, [3600.0, np.nan, 1.5])
+
+
+def test_decimals_are_numbers():
+    prices = [Decimal("1.50"), None, Decimal("-3")]
+    for frame in (pd.DataFrame({"a": prices}), pl.DataFrame({"a": prices}), pa.table({"a": prices})):
+        column = read_frame(frame)["a"]
+        assert column.type == "number"
+        np.testing.assert_array_equal(column.values, [1.5, np.nan, -3.0])
 
 
 def test_columns_of_nulls_alone_are_missing_numbers():

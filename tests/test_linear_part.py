@@ -138,7 +138,7 @@ def test_each_row_is_said_of_by_a_model_of_the_other_folds():
 
 def test_what_is_linear_is_predicted_better_with_it(fitted):
     model, new = fitted
-    without = lamina.fit(linear_table(task=model.task), "y", linear=False, **OPTIONS)
+    without = lamina.fit(linear_table(task=model.task), "y", linear_share=False, **OPTIONS)
     assert without.linear is None
     assert 0.3 <= model.linear.share <= 0.95
     y = model.schema.target.encode(model.read(new))
@@ -244,7 +244,7 @@ def test_training_goes_on_from_a_model_with_a_share(fitted):
 
 @pytest.mark.parametrize(
     "options",
-    [{"members": 1}, {"linear": False}, {"hidden_units": ()}, {"loss": "poisson"}, {"loss": "absolute_error"}],
+    [{"members": 1}, {"linear_share": False}, {"hidden_units": ()}, {"loss": "poisson"}, {"loss": "absolute_error"}],
 )
 def test_where_it_has_no_share(options):
     data = linear_table(task="regression")

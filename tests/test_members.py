@@ -298,7 +298,7 @@ def test_the_same_seed_gives_the_same_predictions(k):
 
 @pytest.mark.parametrize("data", ["iris", "diabetes"])
 def test_a_models_prediction_is_the_mean_of_its_members(data):
-    model = lamina.fit(data, members=5, normalization="layer", dtype="float64", linear=False, **QUICK)
+    model = lamina.fit(data, members=5, normalization="layer", dtype="float64", linear_share=False, **QUICK)
     each = [model.member(i) for i in range(5)]
     assert [m.config.numeric for m in each] == [LEARNED] * 3 + [WAVES] * 2
     assert [m.config.members for m in each] == [1] * 5

@@ -194,8 +194,8 @@ def test_nothing_is_found_in_noise():
 
 def test_validation_scores_are_those_of_the_members_that_have_not_seen_the_row():
     data = frame().drop("who", "when", "z")
-    model = lamina.fit(data, "y", members=8, calibrate=False, linear=False, dtype="float64", **OPTIONS)
-    run = lamina.prepare(data, "y", members=8, calibrate=False, linear=False, dtype="float64", **OPTIONS)
+    model = lamina.fit(data, "y", members=8, calibrate=False, linear_share=False, dtype="float64", **OPTIONS)
+    run = lamina.prepare(data, "y", members=8, calibrate=False, linear_share=False, dtype="float64", **OPTIONS)
     part = run.parts["validation"]
     each = np.stack([model.member(m).predict_proba(data)[part.positions] for m in range(8)], axis=1)
     held = held_out_by(part.folds, 8)

@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -218,6 +220,31 @@ def test_all_forms_of_rows_are_the_same(tmp_path):
     texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
     assert agree(runtime.predict_proba(texts), expected)
     assert runtime.predict_proba([]).shape == (0, 3)
+
+
+def test_durations_decimals_and_named_months(tmp_path):
+    rng = np.random.default_rng(0)
+    days = [date(2024, 1, 1) + timedelta(days=int(day)) for day in rng.integers(0, 300, 60)]
+    data = pd.DataFrame({
+        "wait": pd.to_timedelta(rng.integers(1, 1000, 60), unit="s"),
+        "price": [Decimal(int(cents)) / 100 for cents in rng.integers(100, 9999, 60)],
+        "when": [f"{day:%d-%b-%Y}" for day in days],
+    })  # fmt: skip
+    data["y"] = data["wait"].dt.total_seconds() + rng.normal(size=60)
+    model = lamina.fit(data, "y", epochs=2, members=1, baselines=False)
+    assert [column.kind for column in model.schema.features] == ["number", "number", "datetime"]
+    light = load(model.save(tmp_path / "m"))
+    expected = model.predict(data)
+    for i in (0, 7):
+        row = data.drop(columns="y").iloc[i].to_dict()
+        plain = {**row, "wait": row["wait"].to_pytimedelta(), "price": str(row["price"])}
+        numpy = {**row, "wait": np.timedelta64(row["wait"].value, "ns"), "price": float(row["price"])}
+        for each in (row, plain, numpy):
+            np.testing.assert_allclose(light.predict(each), expected[[i]], rtol=1e-12)
+    columns = {name: data[name].to_numpy() for name in ("wait", "price", "when")}
+    np.testing.assert_allclose(light.predict(columns), expected, rtol=1e-12)
+    missing = {"wait": None, "price": None, "when": None}
+    np.testing.assert_allclose(light.predict(missing), model.predict(pd.DataFrame([missing])), rtol=1e-12)
 
 
 def test_what_is_wrong_with_rows_is_said(tmp_path):

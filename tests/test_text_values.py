@@ -97,6 +97,12 @@ def test_month_before_day_is_recognised_where_the_other_order_is_impossible():
         (["2024/01/31"], "%Y/%m/%d"),
         (["1/31/2024 9:05", "2/1/2024 14:30"], "%m/%d/%Y %H:%M"),
         (["31.01.2024 09:05:07"], "%d.%m.%Y %H:%M:%S"),
+        (["31-Jan-2024", "01-MAY-2024"], "%d-%b-%Y"),
+        (["31-Jan-24", "1-sep-98"], "%d-%b-%y"),
+        (["31 Jan 2024", "1 Feb 2024"], "%d %b %Y"),
+        (["31 January 2024", "1 May 2024"], "%d %B %Y"),
+        (["Jan 31, 2024", "Feb 1, 2024"], "%b %d, %Y"),
+        (["January 31, 2024 14:30", "May 1, 2024 00:00"], "%B %d, %Y %H:%M"),
     ],
 )
 def test_dates_know_how_they_were_written(texts, date_format):
@@ -141,6 +147,22 @@ def test_read_dates_leaves_out_what_the_most_common_format_does_not_read():
 def test_dates_beside_anything_else_are_text(other):
     column = typed(text_column(["2024-01-02", other]))
     assert (column.type, cells(column)) == ("text", ["2024-01-02", other])
+
+
+def test_dates_with_the_name_of_the_month():
+    expected = [1706659200.0, 1714521600.0]  # 2024-01-31 and 2024-05-01
+    for texts in (
+        ["31-Jan-2024", "01-May-2024"], ["31-Jan-24", "01-May-24"], ["31 January 2024", "1 May 2024"],
+        ["Jan 31, 2024", "May 1, 2024"],
+    ):  # fmt: skip
+        assert typed(text_column(texts)).values.tolist() == expected
+        assert read_dates(texts, "%d/%m/%Y") == expected
+    assert typed(text_column(["may 7"])).type == "text"
+    assert typed(text_column(["March 2024"])).type == "text"
+    assert typed(text_column(["Marcel 12", "Janet 7"])).type == "text"
+    assert typed(text_column(["31-Foo-2024"])).type == "text"
+    # The format that is known is tried first: 03/04/2024 is in April.
+    assert read_dates(["03/04/2024"], "%d/%m/%Y") == read_dates(["2024-04-03"])
 
 
 def test_recoded_joins_levels_that_became_equal():

@@ -210,7 +210,7 @@ class Config:
     calibrate: bool = _option(
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
     )  # fmt: skip
-    linear: bool = _option(
+    linear_share: bool = _option(
         True, "Let a linear model count for a share of what several members predict of a table of up to 20,000 rows, "
         "where rows that neither has seen gain by it.", "bool", "Training",
     )  # fmt: skip

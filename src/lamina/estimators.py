@@ -43,7 +43,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
             hidden_layer_sizes is left out, else 1.
         averaging: decay of the running mean of the weights, which is what is kept; 0: none; ``None``: 0.998 for
             several members, else 0.
-        linear: let a linear model count for a share beside several members, where held-out rows gain by it.
+        linear_share: let a linear model count for a share beside several members, where held-out rows gain by it.
         calibrate: divide logits by the temperature that suits the validation rows best.
         scoring: what early stopping watches on the validation rows: a name or a function as scikit-learn knows them
             (greater is better); ``None``: the loss. With it, a share of X is held out from all members alike.
@@ -96,7 +96,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         preset: str = "default",
         members: int | None = None,
         averaging: float | None = None,
-        linear: bool = True,
+        linear_share: bool = True,
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
@@ -139,7 +139,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         self.preset = preset
         self.members = members
         self.averaging = averaging
-        self.linear = linear
+        self.linear_share = linear_share
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device
@@ -283,7 +283,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         preset: str = "default",
         members: int | None = None,
         averaging: float | None = None,
-        linear: bool = True,
+        linear_share: bool = True,
         clip_norm: float | None = None,
         time_limit: float | None = None,
         device: str = "cpu",
@@ -324,7 +324,7 @@ class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerM
         self.preset = preset
         self.members = members
         self.averaging = averaging
-        self.linear = linear
+        self.linear_share = linear_share
         self.clip_norm = clip_norm
         self.time_limit = time_limit
         self.device = device

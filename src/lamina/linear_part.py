@@ -72,7 +72,8 @@ class LinearPart:
     def columns(self, arrays: Mapping[str, Any]) -> Array:
         """Return what ``weight`` is multiplied with, (n, d): numbers, flags, and a column of 0 and 1 for each level."""
         parts = [np.asarray(arrays[name], dtype=np.float64) for name in ("numbers", "flags") if name in arrays]
-        parts += [np.eye(n)[arrays["codes"][:, i], 1:] for i, n in enumerate(self.n_codes)]
+        for i, n in enumerate(self.n_codes):
+            parts.append((arrays["codes"][:, i, None] == np.arange(1, n)).astype(np.float64))
         return np.concatenate(parts, axis=1)
 
     def owners(self, encoder: Encoder) -> list[str]:

@@ -23,7 +23,7 @@ _ABSENT = -20.0
 
 def suits_linear(config: Config, encoder: Encoder, n_rows: int) -> bool:
     """Return whether a linear model may have a share: beside several networks, of a table, for what it can learn."""
-    if not config.linear or (config.members or 1) == 1 or not config.hidden_units or n_rows > MAX_ROWS:
+    if not config.linear_share or (config.members or 1) == 1 or not config.hidden_units or n_rows > MAX_ROWS:
         return False
     return config.loss in ("cross_entropy", "squared_error") and not encoder.images and not encoder.blocks
 

@@ -1,6 +1,8 @@
 """Data frames of any library that narwhals knows (pandas, polars, pyarrow, ...) to tables."""
 
 from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -29,7 +31,7 @@ def read_frame(frame: Any, source: str = "the data frame") -> Table:
     """Return the table of a data frame. Text stays text, as declared there, but for the tokens of missing values.
 
     Raises:
-        DataError: a column name twice, or a column of a type that is no number, text, boolean or date.
+        DataError: a column name twice, or a column of a type that is no number, text, boolean, date or duration.
     """
     try:
         wrapped = nw.from_native(frame, eager_only=True)
@@ -56,6 +58,8 @@ def read_series(series: Any, name: str, source: str) -> Column:
     if dtype in (nw.Datetime, nw.Date):
         moments = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
         return datetime_column(moments.to_numpy())
+    if dtype == nw.Duration:
+        return _duration_column(series.to_numpy())
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return _text(series.to_list())
     if series.null_count() == len(series):
@@ -63,8 +67,15 @@ def read_series(series: Any, name: str, source: str) -> Column:
     if dtype == nw.Object:
         return from_objects(series.to_list(), name, source)
     raise DataError(
-        f"{source}: column {name!r} has the type {dtype}, expected numbers, text, booleans or dates; drop it."
+        f"{source}: column {name!r} has the type {dtype}, "
+        "expected numbers, text, booleans, dates or durations; drop it."
     )
+
+
+def _duration_column(values: np.ndarray) -> Column:
+    """Return an array of ``timedelta64`` of any unit as numbers of seconds."""
+    values = np.asarray(values).astype("timedelta64[us]")
+    return Column("number", np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6))
 
 
 def datetime_column(values: np.ndarray) -> Column:
@@ -74,7 +85,7 @@ def datetime_column(values: np.ndarray) -> Column:
 
 
 def from_objects(values: list[Any], name: str, source: str) -> Column:
-    """Return a column of Python objects: all booleans, all numbers, or else text.
+    """Return a column of Python objects: all booleans, all numbers, all durations (in seconds), or else text.
 
     Raises:
         DataError: a list, a dictionary or another object that has no plain text.
@@ -82,8 +93,11 @@ def from_objects(values: list[Any], name: str, source: str) -> Column:
     present = [value for value in values if not _is_missing(value)]
     if present and all(isinstance(value, bool | np.bool_) for value in present):
         return _boolean(values)
-    if all(isinstance(value, int | float | np.number) for value in present):
+    if all(isinstance(value, int | float | np.number | Decimal) for value in present):
         return Column("number", np.array([np.nan if _is_missing(value) else float(value) for value in values]))
+    if all(isinstance(value, timedelta) for value in present):
+        seconds = [np.nan if _is_missing(value) else value.total_seconds() for value in values]
+        return Column("number", np.array(seconds))
     for row, value in enumerate(values, start=1):
         if not isinstance(value, str | bool | int | float | np.generic) and not _is_missing(value):
             raise DataError(

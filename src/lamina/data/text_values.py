@@ -15,9 +15,13 @@ QUESTION_MARK = "?"
 _SHORT_TEXT = 40
 _FEW_LEVELS = 20
 _ODD_SHARE = 0.2
+_MONTH = re.compile(r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b")
 _DECORATION = re.compile(r"[\s$€£¥%,']")
 _ISO = ""
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
+_DAYS = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d",
+    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
+)  # fmt: skip
 _TIMES = ("", " %H:%M:%S", " %H:%M")
 _DATE_FORMATS = (_ISO, *(day + time for day in _DAYS for time in _TIMES))
 # 03/04/2024 is a date in both, so that a few cells do not say which of the two a column is written in.
@@ -113,7 +117,7 @@ def read_dates(levels: Sequence[str], known_format: str = "") -> list[float | No
         known_format: of the same column elsewhere; a format with day and month the other way round is not tried.
     """
     best: list[float | None] = [None] * len(levels)
-    for format in _DATE_FORMATS:
+    for format in dict.fromkeys((known_format, *_DATE_FORMATS)):
         if same_order(format, known_format):
             dates = [_date(level, format) for level in levels]
             best = min(best, dates, key=lambda each: each.count(None))
@@ -140,7 +144,9 @@ def _dates(levels: set[str]) -> tuple[str, dict[str, float]] | None:
 
 
 def _may_be_date(text: str) -> bool:
-    return any(mark in text for mark in "-/.") and text[:1].isdigit()
+    if text[:1].isdigit() and any(mark in text for mark in "-/."):
+        return True
+    return text[-1:].isdigit() and _MONTH.search(text) is not None
 
 
 def _date(text: str, format: str) -> float | None:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,8 @@ def _column(name: str, values: Any, expected: ColumnSchema | None) -> Column:
             return Column("number", array)
         if array.dtype.kind == "M":
             return Column("datetime", _seconds_of(array))
+        if array.dtype.kind == "m":
+            return Column("number", _seconds_of(array, "timedelta64[us]"))
     return _objects(name, list(values), kind)
 
 
@@ -118,7 +121,12 @@ def _objects(name: str, values: list[Any], kind: str) -> Column:
     if present and all(isinstance(value, bool | np.bool_) for value in present):
         codes = [-1 if _is_missing(value) else int(value) for value in values]
         return Column("boolean", np.array(codes, dtype=np.int32), ("False", "True"))
-    if all(isinstance(value, int | float | np.number) for value in present):
+    if all(isinstance(value, np.timedelta64) for value in present) and present:
+        return Column("number", _seconds_of(np.array(values, "timedelta64[us]"), "timedelta64[us]"))
+    if all(isinstance(value, timedelta) for value in present):
+        seconds = [np.nan if _is_missing(value) else value.total_seconds() for value in values]
+        return Column("number", np.array(seconds))
+    if all(isinstance(value, int | float | np.number | Decimal) for value in present):
         try:
             return Column("number", np.array([np.nan if _is_missing(value) else float(value) for value in values]))
         except OverflowError:
@@ -129,15 +137,15 @@ def _objects(name: str, values: list[Any], kind: str) -> Column:
         if not isinstance(value, str | int | float | np.generic) and not _is_missing(value):
             raise DataError(
                 f"{SOURCE}, column {name!r}, row {row}: a value of type {type(value).__name__}, "
-                "expected a number, text, a boolean or a date."
+                "expected a number, text, a boolean, a date or a duration."
             )
     text = text_column([None if _is_missing(value) else str(value) for value in values])
     # What is a category stays text, as in a file; else text may be numbers or dates.
     return typed(text, parse_numbers=kind != "category", parse_dates=kind != "category")
 
 
-def _seconds_of(moments: Array) -> Array:
-    moments = moments.astype("datetime64[us]")
+def _seconds_of(moments: Array, type: str = "datetime64[us]") -> Array:
+    moments = moments.astype(type)
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)
 
 
