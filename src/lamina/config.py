@@ -211,7 +211,7 @@ class Config:
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
     )  # fmt: skip
     linear_share: bool = _option(
-        True, "Let a linear model count for a share of what several members predict of a table of up to 20,000 rows, "
+        True, "Let a linear model count for a share of what several members predict of a table of up to 50,000 rows, "
         "where rows that neither has seen gain by it.", "bool", "Training",
     )  # fmt: skip
     early_stopping: bool = _option(

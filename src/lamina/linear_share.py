@@ -14,8 +14,8 @@ from lamina.linear_part import LinearPart
 
 Array = NDArray[Any]
 
-# Of more rows networks learn what is linear by themselves.
-MAX_ROWS = 20_000
+# Of more rows networks learn what is linear by themselves, to a percent or two of their loss.
+MAX_ROWS = 50_000
 _SHARES = np.arange(1, 20) / 20
 # A class that a fold has no row of: e^-20 to one.
 _ABSENT = -20.0
