@@ -459,16 +459,25 @@ def test_a_damaged_checkpoint_is_refused(train, killed, pattern, said, capsys):
     assert files(killed) == MODEL
 
 
-def test_no_flipped_byte_passes(killed):
+def test_no_flipped_byte_passes_that_means_anything(killed):
     document, tensors = killed / "checkpoint.json", next(killed.glob("checkpoint-*"))
+    expected, _ = model_file.read_checkpoint(killed)
+    assert expected["numbers"]["epoch"] == 3
+    refused = []
     for path in (document, tensors):
         whole = path.read_bytes()
         for position in np.random.default_rng(5).integers(len(whole), size=40).tolist():
             flipped(path, position)
-            with pytest.raises(ModelFileError, match=re.escape(str(killed))):
-                model_file.read_checkpoint(killed)
+            try:
+                found, _ = model_file.read_checkpoint(killed)
+            except ModelFileError as error:
+                refused.append(str(error))
+            else:  # the 17th digit of a measured time, of which several are the same number
+                assert path == document
+                assert found == expected
             path.write_bytes(whole)
-    assert model_file.read_checkpoint(killed)[0]["numbers"]["epoch"] == 3
+    assert len(refused) >= 78
+    assert all(str(killed) in message for message in refused)
 
 
 def test_a_checkpoint_without_its_weights_is_refused(train, killed, capsys):

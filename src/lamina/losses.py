@@ -120,7 +120,7 @@ def _log_softmax(outputs: Tensor, dim: int) -> Tensor:
 
 def _softmax(outputs: Tensor) -> Tensor:
     # Not by torch.softmax: see _log_softmax.
-    exponentials = (outputs - outputs.detach().amax(1, keepdim=True)).exp()
+    exponentials = (outputs - outputs.detach().amax(1, keepdim=True)).exp_()
     return exponentials / exponentials.sum(1, keepdim=True)
 
 
