@@ -57,14 +57,13 @@ def fit_baselines(
 
 
 def _fit_linear(encoder: Encoder, arrays: Arrays, y: Array, weights: Array | None, n_classes: int) -> Predictor:
+    from scipy.special import softmax
+
     weight, bias = linear_coefficients(encoder, arrays, y, weights, n_classes)
 
     def predict(arrays: Arrays) -> Array:
         outputs = np.asarray(_design(encoder, arrays) @ weight + bias)
-        if not n_classes:
-            return outputs
-        probabilities = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(outputs, axis=1)) if n_classes else outputs
 
     return predict
 

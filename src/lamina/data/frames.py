@@ -9,7 +9,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 from narwhals.exceptions import DuplicateError
 
-from lamina.data.table import Column, Table, text_column
+from lamina.data.table import Column, Table, seconds_of, text_column
 from lamina.data.text_values import typed
 from lamina.errors import DataError
 
@@ -63,7 +63,7 @@ def read_series(series: Any, name: str, source: str) -> Column:
         moments = series.cast(nw.Datetime("us")) if dtype == nw.Date else series
         return datetime_column(moments.to_numpy())
     if dtype == nw.Duration:
-        return _duration_column(series.to_numpy())
+        return Column("number", seconds_of(series.to_numpy()))
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return _text(series.to_list())
     if series.null_count() == len(series):
@@ -76,16 +76,9 @@ def read_series(series: Any, name: str, source: str) -> Column:
     )
 
 
-def _duration_column(values: np.ndarray) -> Column:
-    """Return an array of ``timedelta64`` of any unit as numbers of seconds."""
-    values = np.asarray(values).astype("timedelta64[us]")
-    return Column("number", np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6))
-
-
 def datetime_column(values: np.ndarray) -> Column:
     """Return a column of an array of ``datetime64`` of any unit."""
-    values = values.astype("datetime64[us]")
-    return Column("datetime", np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6))
+    return Column("datetime", seconds_of(values))
 
 
 def from_objects(values: list[Any], name: str, source: str) -> Column:

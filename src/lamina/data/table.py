@@ -164,6 +164,12 @@ def number_text(value: Any) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
+def seconds_of(times: Array) -> Array:
+    """Return ``datetime64`` (since 1970) or ``timedelta64`` of any unit as seconds, (n,) float64, NaN for NaT."""
+    times = times.astype(f"{times.dtype.kind}8[us]")
+    return np.where(np.isnat(times), np.nan, times.astype(np.int64) / 1e6)
+
+
 def text_column(values: Sequence[str | None]) -> Column:
     """Return a text column of ``values``; ``None`` is missing. Levels are in order of their first row."""
     levels: dict[str, int] = {}

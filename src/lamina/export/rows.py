@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lamina.data.date_parts import PARTS
 from lamina.data.encoder import CategoryCode, Encoder, NumberCode
 from lamina.data.schema import ColumnSchema, Schema
-from lamina.data.table import Column, Table, text_column
+from lamina.data.table import Column, Table, seconds_of, text_column
 from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK, read_dates, typed
 from lamina.errors import DataError, SchemaError, shortened
 
@@ -110,9 +110,9 @@ def _column(name: str, values: Any, expected: ColumnSchema | None) -> Column:
         if array.dtype.kind in "iuf":
             return Column("number", array)
         if array.dtype.kind == "M":
-            return Column("datetime", _seconds_of(array))
+            return Column("datetime", seconds_of(array))
         if array.dtype.kind == "m":
-            return Column("number", _seconds_of(array, "timedelta64[us]"))
+            return Column("number", seconds_of(array))
     return _objects(name, list(values), kind)
 
 
@@ -121,8 +121,8 @@ def _objects(name: str, values: list[Any], kind: str) -> Column:
     if present and all(isinstance(value, bool | np.bool_) for value in present):
         codes = [-1 if _is_missing(value) else int(value) for value in values]
         return Column("boolean", np.array(codes, dtype=np.int32), ("False", "True"))
-    if all(isinstance(value, np.timedelta64) for value in present) and present:
-        return Column("number", _seconds_of(np.array(values, "timedelta64[us]"), "timedelta64[us]"))
+    if present and all(isinstance(value, np.timedelta64) for value in present):
+        return Column("number", seconds_of(np.array(values, "timedelta64[us]")))
     if all(isinstance(value, timedelta) for value in present):
         seconds = [np.nan if _is_missing(value) else value.total_seconds() for value in values]
         return Column("number", np.array(seconds))
@@ -144,14 +144,9 @@ def _objects(name: str, values: list[Any], kind: str) -> Column:
     return typed(text, parse_numbers=kind != "category", parse_dates=kind != "category")
 
 
-def _seconds_of(moments: Array, type: str = "datetime64[us]") -> Array:
-    moments = moments.astype(type)
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)
-
-
 def _moment(value: Any) -> float:
     if isinstance(value, np.datetime64):
-        return float(_seconds_of(np.array([value]))[0])
+        return float(seconds_of(np.array([value]))[0])
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     return float((value.replace(tzinfo=UTC) if value.tzinfo is None else value).timestamp())
