@@ -10,8 +10,11 @@ from lamina.errors import ConfigError
 from lamina.network.layers import Dropout
 from lamina.run import Run
 from lamina.training import int8, processor
+from lamina.training.affine_stages import NarrowAffineStage, OneAffineStage
 from lamina.training.int8 import PixelAffineStage, PixelStage, is_exact, suits_int8
-from lamina.training.passes import OneAffineStage, passes_of
+from lamina.training.passes import passes_of
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 N, PIXELS, UNITS = 64, 100, 24
 
@@ -114,14 +117,14 @@ def test_dropout_takes_the_mean_for_what_it_drops_and_draws_as_dropout_does():
 
 
 @needs_int8
-def test_only_the_first_layer_of_large_images_takes_it(monkeypatch):
+def test_only_the_first_layer_of_large_images_takes_it(monkeypatch, loops):
     run = prepared()
     run.state.flat.attach()
     network = run.state.network
     kinds = {p: type(passes_of(network, 128, p).first.parts[0][1]) for p in ("int8", "float32")}
     assert kinds == {"int8": PixelAffineStage, "float32": OneAffineStage}
-    others = [stage for stage in passes_of(network, 128, "int8").stages if hasattr(stage, "by_matrix")]
-    assert [type(stage) for stage in others] == [OneAffineStage, OneAffineStage]
+    others = [stage for stage in passes_of(network, 128, "int8").stages if hasattr(stage, "weight")]
+    assert [type(stage) for stage in others] == [NarrowAffineStage if loops == "compiled" else OneAffineStage] * 2
     layer = network.inputs
     assert suits_int8(layer, 128, 512)
     assert not suits_int8(layer, 8, 512)  # 8 x 256 x 512 is too few

@@ -9,7 +9,7 @@ SOURCE = Path(lamina.__file__).parent
 
 # Each floor in the order in which its files may import one another.
 FLOORS = [
-    ["errors", "registry"],
+    ["errors", "registry", "native.library", "native.kernels"],
     ["activation_functions", "activations", "initializers", "losses", "metrics"],
     [
         "option_values",
@@ -50,6 +50,8 @@ FLOORS = [
         "training.flat",
         "training.embedding_stages",
         "training.input_stages",
+        "training.affine_stages",
+        "training.hidden_stages",
         "training.passes",
         "training.step",
         "training.loop",

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from lamina.config import default
 from lamina.losses import LOSSES, Loss, weighted_mean
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 N, K = 7, 4
 NUMBERS = {"label_smoothing": 0.2, "huber_delta": 0.7, "quantile": 0.9}
 
@@ -48,9 +50,23 @@ def kinks(name: str, number: float | None) -> tuple[float, ...]:
 @each_loss
 def test_value_and_gradient_at_once_are_those_apart(name, number, loss):
     outputs, target = example(name)
-    values, gradient = loss.both(outputs, target)
-    torch.testing.assert_close(values, loss.per_row(outputs, target), rtol=1e-13, atol=1e-15)
-    torch.testing.assert_close(gradient, loss.gradient(outputs, target), rtol=1e-13, atol=1e-15)
+    mean, gradient = loss.mean_and_gradient(outputs[None].clone(), target)
+    torch.testing.assert_close(mean, loss.per_row(outputs, target).mean(), rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(gradient[0], loss.gradient(outputs, target) / N, rtol=1e-13, atol=1e-15)
+
+
+@each_loss
+@pytest.mark.parametrize("by_member", [False, True])
+def test_the_mean_over_members_and_rows_is_that_of_weighted_rows(name, number, loss, by_member):
+    first, target = example(name)
+    outputs = torch.stack([first, first.flip(0), first / 2])
+    weights = torch.rand((N, 3) if by_member else (N,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, gradient = loss.mean_and_gradient(outputs.clone(), target, weights)
+    leaf = outputs.clone().requires_grad_()
+    of_each = [weights[:, m] if by_member else weights for m in range(3)]
+    wanted = torch.stack([(loss.per_row(leaf[m], target) * of_each[m]).mean() for m in range(3)]).mean()
+    torch.testing.assert_close(mean, wanted.detach(), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(gradient, torch.autograd.grad(wanted, leaf)[0], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -58,7 +74,8 @@ def test_cross_entropy_at_large_logits_is_torchs(smoothing):
     outputs = torch.tensor([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0], [-3e4, -3e4, -3e4], [88.0, 90.0, -200.0], [1e-30, 0, 0]])
     target = torch.tensor([1, 2, 0, 0, 1])
     loss = LOSSES["cross_entropy"].bound({"label_smoothing": smoothing})
-    values, gradient = loss.both(outputs, target)
+    each = [loss.mean_and_gradient(outputs[i : i + 1, None].clone(), target[i : i + 1]) for i in range(5)]
+    values, gradient = torch.stack([mean for mean, _ in each]), torch.cat([of_row[0] for _, of_row in each])
     leaf = outputs.double().requires_grad_()
     expected = torch.nn.functional.cross_entropy(leaf, target, reduction="none", label_smoothing=smoothing)
     torch.testing.assert_close(values.double(), expected.detach(), rtol=1e-6, atol=1e-6)

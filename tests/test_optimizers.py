@@ -20,6 +20,8 @@ from lamina.training.optimizers import OPTIMIZERS
 from lamina.training.rows import Rows
 from lamina.training.step import make_step
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 F64 = torch.float64
 SQUARED = LOSSES["squared_error"]
 CONVERGED = "the gradient is as small as tol, or the line search found no lower loss"

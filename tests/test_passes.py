@@ -14,6 +14,8 @@ from lamina.network.layers import Dropout, xorshift_
 from lamina.training.passes import ActivationStage, BatchNormStage, DropoutStage, passes_of
 from lamina.training.step import make_step
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 TRAINABLE = [record.name for record in ACTIVATIONS if record.trainable]
 
 

@@ -10,6 +10,8 @@ from lamina.network.mlp import MLP
 from lamina.training.optimizers import OPTIMIZERS, parameter_groups
 from lamina.training.step import make_step
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 LEARNING_RATE = 0.1
 
 

@@ -72,6 +72,7 @@ class Activation:
         parameter: the learned parameter, if any.
         trainable: whether a gradient comes back through it.
         in_place: what the training step may use instead.
+        slope: where the function is x for x > 0 and else this times x: what the compiled loops need to know of it.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Activation:
     parameter: LearnedParameter | None = None
     trainable: bool = True
     in_place: InPlace | None = None
+    slope: float | None = None
 
 
 ACTIVATIONS: Registry[Activation] = Registry("activation")
@@ -105,6 +107,7 @@ ACTIVATIONS.register(
         source="stacked affine layers collapse into one",
         limits=(-math.inf, math.inf),
         piecewise_linear=True,
+        slope=1.0,
     )
 )
 ACTIVATIONS.register(
@@ -121,6 +124,7 @@ ACTIVATIONS.register(
         kinks=(Kink(0.0, "left"),),
         piecewise_linear=True,
         in_place=InPlace(torch.relu_, fn.relu_backward_),
+        slope=0.0,
     )
 )
 ACTIVATIONS.register(
@@ -136,6 +140,7 @@ ACTIVATIONS.register(
         limits=(-math.inf, math.inf),
         kinks=(Kink(0.0, "left"),),
         piecewise_linear=True,
+        slope=fn.LEAKY_SLOPE,
     )
 )
 ACTIVATIONS.register(

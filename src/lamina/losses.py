@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lamina.native import kernels
 from lamina.registry import Registry
 
 Task = Literal["classification", "multilabel", "regression"]
@@ -38,7 +39,8 @@ class Loss:
         average: ``(outputs (n, members, k), weights (n, members)) -> (n, k)``: the outputs whose prediction is the
             weighted mean of the members' predictions; the weights of a row add up to 1.
         option: the option of ``lamina.config`` whose number is the third argument of ``per_row`` and ``gradient``.
-        together: ``per_row`` and ``gradient`` at once, where that costs less than one after the other; see ``both``.
+        together: ``per_row`` and ``gradient`` at once, where that costs less than one after the other.
+        compiled: ``mean_and_gradient`` by compiled loops, with the number of the option as a last argument.
         target_scaling: how a number target is brought to the size of 1: ``standard`` (mean 0, standard deviation 1), or
             ``mean`` (divided by its mean and not centred, which needs values of at least 0).
     """
@@ -54,21 +56,42 @@ class Loss:
     option: str = ""
     target_scaling: Literal["standard", "mean"] = "standard"
     together: Callable[..., tuple[Tensor, Tensor]] | None = None
+    compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
 
-    def both(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the value of each row (n,) and its derivative by the outputs (n, k)."""
+    def mean_and_gradient(
+        self, outputs: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean over members and rows, and its derivative by the outputs.
+
+        Args:
+            outputs: (m, n, k) of m members; may be overwritten.
+            target: the same for each, (n,) or (n, k).
+            weights: of rows (n,), or of rows for each member (n, m), see ``weighted_mean``.
+        """
+        if self.compiled is not None and kernels.suits(outputs):
+            return self.compiled(outputs, target, weights)
+        m, n, _ = outputs.shape
+        flat, targets = outputs[0], target
+        if m > 1:
+            flat, targets = outputs.flatten(0, 1), target.expand(m, *target.shape).flatten(0, 1)
         if self.together is not None:
-            return self.together(outputs, target)
-        return self.per_row(outputs, target), self.gradient(outputs, target)
+            values, gradient = self.together(flat, targets)
+        else:
+            values, gradient = self.per_row(flat, targets), self.gradient(flat, targets)
+        if weights is None:
+            return values.mean(), gradient.div_(float(m * n)).view(outputs.shape)
+        of_rows = weights.expand(m, -1) if weights.ndim == 1 else weights.t()
+        return (values.view(m, n) * of_rows).mean(), gradient.view(outputs.shape).mul_(of_rows[:, :, None] / (m * n))
 
     def bound(self, options: Mapping[str, Any]) -> "Loss":
         """Return this loss with the number of its option filled in, so that its functions take two arguments."""
         if not self.option:
             return self
         number = float(options[self.option])
-        together = None if self.together is None else partial(_with, self.together, number)
-        per_row, gradient = partial(_with, self.per_row, number), partial(_with, self.gradient, number)
-        return replace(self, per_row=per_row, gradient=gradient, together=together, option="")
+        names = ("per_row", "gradient", "together", "compiled")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        with_number: dict[str, Any] = {name: partial(_with, each, number) for name, each in given.items()}
+        return replace(self, **with_number, option="")
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -83,8 +106,8 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     return values.mean() if weights is None else (values * weights).mean()
 
 
-def _with(function: Callable[..., _Found], number: float, outputs: Tensor, target: Tensor) -> _Found:
-    return function(outputs, target, number)
+def _with(function: Callable[..., _Found], number: float, *arguments: Tensor | None) -> _Found:
+    return function(*arguments, number)
 
 
 def _cross_entropy(outputs: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -110,6 +133,12 @@ def _cross_entropy_and_gradient(outputs: Tensor, target: Tensor, smoothing: floa
         values.sub_(of_all, alpha=share)
         gradient.sub_(share)
     return values[:, 0], gradient.scatter_add_(1, of_target, at_target.fill_(smoothing - 1))
+
+
+def _compiled_cross_entropy(
+    outputs: Tensor, target: Tensor, weights: Tensor | None, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    return kernels.cross_entropy(outputs, target, weights, smoothing)
 
 
 def _log_softmax(outputs: Tensor, dim: int) -> Tensor:
@@ -211,6 +240,7 @@ LOSSES.register(
         average=_average_softmax,
         option="label_smoothing",
         together=_cross_entropy_and_gradient,
+        compiled=_compiled_cross_entropy,
     )
 )
 LOSSES.register(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lamina.activations import ACTIVATIONS
 from lamina.initializers import INITIALIZERS
+from lamina.native import kernels
 from lamina.registry import Registry
 
 
@@ -131,6 +132,8 @@ def xorshift_(x: Tensor, spare: Tensor) -> Tensor:
 
     With shifts of 13, 7 and 17 all 2^64 - 1 numbers but 0 come in turn; ``spare`` is memory of the same shape.
     """
+    if kernels.suits(x):
+        return kernels.xorshift_(x)
     x.bitwise_xor_(torch.bitwise_left_shift(x, 13, out=spare))
     torch.bitwise_right_shift(x, 7, out=spare).bitwise_and_(2**57 - 1)  # int64 shifts its sign in
     x.bitwise_xor_(spare)

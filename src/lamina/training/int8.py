@@ -11,6 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from lamina.native import kernels
 from lamina.network.embeddings import InputLayer, Inputs
 from lamina.network.layers import Dropout
 
@@ -61,6 +62,8 @@ class PixelStage:
         pixels = inputs["pixels"]
         if self.dropout.p:
             bits = self.dropout.draw(pixels.numel(), pixels.device).view(pixels.shape)
+            if kernels.suits(bits):
+                return kernels.drop_pixels(pixels, bits, self.out, self.dropout.threshold, self.mean)[None]
             self.mask.copy_(torch.ge(bits, self.dropout.threshold, out=self.kept))
             # Modulo 256, and several times as fast as torch's masked_fill_.
             pixels = torch.sub(pixels, self.mean, out=self.out).mul_(self.mask).add_(self.mean)
@@ -88,10 +91,17 @@ class PixelAffineStage:
         self.product = weight.new_empty(n, m * units, dtype=torch.int32)
         self.noise = _noise(m, n, units)
         self.by_out_8 = weight.new_empty(n, m * units, dtype=torch.int8)
+        self.factor, self.constant = weight.new_empty(2, m * units)
+        self.compiled = kernels.suits(weight)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (m, n, units) of pixels (m, n, pixels), which are the same for each member."""
         self.pixels = pixels[0]
+        if self.compiled:
+            scales = self.factor, self.constant
+            kernels.round_weight(self.matrix, self.bias, self.weight_8, *scales, self.pixel_scale, self.pixel_shift)
+            torch._int_mm(self.pixels, self.weight_8, out=self.product)
+            return kernels.scale_product(self.product, self.out, *scales)
         m, n, units = self.out.shape
         step = _step(self.matrix)
         steps = torch.mul(self.matrix, step.reciprocal(), out=self.by_matrix).round_()
@@ -102,12 +112,20 @@ class PixelAffineStage:
 
     def backward_to_weights(self, gradient: Tensor) -> None:
         """Set the gradients by weights and biases; ``gradient`` (m, n, units) is overwritten."""
+        product = self.by_matrix.view(torch.int32)
+        if self.compiled:
+            scales = self.factor, self.constant
+            kernels.round_gradient(
+                gradient, self.noise, self.by_out_8, self.by_bias, *scales, self.pixel_scale, self.pixel_shift
+            )
+            torch._int_mm(self.pixels.t(), self.by_out_8, out=product)
+            kernels.scale_product(product, self.by_matrix[None], *scales)
+            return
         m, n, units = gradient.shape
         torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
         step = _step(gradient)[:, None]
         steps = torch.addcmul(self.noise, gradient, step.reciprocal(), out=gradient).floor_()
         self.by_out_8.view(n, m, units).copy_(steps.transpose(0, 1))
-        product = self.by_matrix.view(torch.int32)
         torch._int_mm(self.pixels.t(), self.by_out_8, out=product)
         constant, factor = self.by_bias.view(-1) * self.pixel_shift, step.view(-1).mul_(self.pixel_scale)
         torch.addcmul(constant, self.by_matrix.copy_(product), factor, out=self.by_matrix)

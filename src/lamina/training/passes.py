@@ -13,11 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lamina.native import kernels
 from lamina.network.embeddings import Inputs
 from lamina.network.layers import Activate, Affine, Dropout
 from lamina.network.members import FirstAffine, MemberAffine, Members, Network
 from lamina.network.mlp import MLP
-from lamina.training.bfloat16 import LEAST_PRODUCTS, Bfloat16AffineStage
+from lamina.training.affine_stages import AffineStage, AnyAffine, NarrowAffineStage, OneAffineStage, affine_kind
+from lamina.training.hidden_stages import Biases, HiddenStage, NormalizedStage
 from lamina.training.input_stages import InputStage, input_layers, with_gradients
 from lamina.training.int8 import PixelAffineStage, PixelStage, suits_int8
 
@@ -32,59 +34,6 @@ class Stage(Protocol):
     def forward(self, x: Tensor) -> Tensor: ...
 
     def backward(self, gradient: Tensor) -> Tensor: ...
-
-
-class AffineStage:
-    """X W + b for members that stand apart: ``weight`` (m, fan_in, fan_out), ``bias`` (m, 1, fan_out)."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
-        m, fan_in, fan_out = weight.shape
-        self.weight, self.bias, self.by_weight, self.by_bias = weight, bias, by_weight, by_bias
-        self.out, self.by_input = weight.new_empty(m, n, fan_out), weight.new_empty(m, n, fan_in)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.input = x
-        return torch.bmm(x, self.weight, out=self.out).add_(self.bias)
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        self.backward_to_weights(gradient)
-        return torch.bmm(gradient, self.weight.transpose(1, 2), out=self.by_input)
-
-    def backward_to_weights(self, gradient: Tensor) -> None:
-        torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
-        torch.bmm(self.input.transpose(1, 2), gradient, out=self.by_weight)
-
-
-class OneAffineStage:
-    """The same for one member, as a batch of one product would run on one thread.
-
-    What is without the axis of members is made once: in a small layer it would cost as much as the bias does.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
-        _, fan_in, fan_out = weight.shape
-        self.weight, self.matrix, self.transposed, self.bias = weight, weight[0], weight[0].t(), bias[0, 0]
-        self.by_matrix, self.by_bias = by_weight[0], by_bias[0, 0]
-        self.out, self.by_input = weight.new_empty(1, n, fan_out), weight.new_empty(1, n, fan_in)
-        self.by_rows = self.by_input[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.rows = x[0]
-        torch.addmm(self.bias, self.rows, self.matrix, out=self.out[0])
-        return self.out
-
-    def backward(self, gradient: Tensor) -> Tensor:
-        self.backward_to_weights(gradient)
-        torch.mm(gradient[0], self.transposed, out=self.by_rows)
-        return self.by_input
-
-    def backward_to_weights(self, gradient: Tensor) -> None:
-        by_rows = gradient[0]
-        torch.sum(by_rows, 0, out=self.by_bias)
-        torch.mm(self.rows.t(), by_rows, out=self.by_matrix)
-
-
-AnyAffine = AffineStage | OneAffineStage | Bfloat16AffineStage
 
 
 class ActivationStage:
@@ -263,22 +212,60 @@ def passes_of(network: nn.Module, n: int, precision: str = "float32") -> Passes 
     narrow = precision == "bfloat16"
     first_map = modules.pop(0)
     if precision == "int8" and (of_pixels := _of_pixels(network, first_map, inputs, n)) is not None:
-        return Passes([of_pixels[0]], [], of_pixels[1], _stages(modules, of_pixels[1].out, narrow))
+        return Passes([of_pixels[0]], [], of_pixels[1], _stages(modules, of_pixels[1], narrow))
     first = _first_stage(first_map, [members for members, _ in input_layers(network)], inputs, n, narrow)
     if first is None:
         return None
     dropped = inputs if network.input_dropout.p else []
     input_dropout = [DropoutStage(network.input_dropout, stage.out, by_row=False) for stage in dropped]
-    return Passes(inputs, input_dropout, first, _stages(modules, first.out, narrow))
+    return Passes(inputs, input_dropout, first, _stages(modules, first, narrow))
 
 
-def _stages(modules: list[nn.Module], out: Tensor, narrow: bool) -> list[Stage]:
-    """Return the stages of what follows the first map, whose output is ``out``."""
+def _stages(modules: list[nn.Module], first: FirstStage, narrow: bool) -> list[Stage]:
+    """Return the stages of what follows the first map."""
     stages: list[Stage] = []
-    for module in modules:
-        stages.append(_stage(module, out, narrow))
+    left, out = list(modules), first.out
+    maps: Sequence[tuple[slice, Any]] = first.parts
+    is_compiled = kernels.suits(out)
+    while left:
+        hidden = _take_hidden(left) if is_compiled else None
+        if hidden is not None:
+            stages.append(HiddenStage(_biases_of(maps), *hidden))
+            continue
+        module = left.pop(0)
+        if is_compiled and isinstance(module, nn.BatchNorm1d):
+            stages.append(NormalizedStage(module, *(_take_hidden(left) or (1.0, None)), out))
+        else:
+            stages.append(_stage(module, out, narrow))
         out = getattr(stages[-1], "out", out)  # what an activation returns is of its input's shape
+        maps = [(slice(0, len(out)), stages[-1])]
     return stages
+
+
+def _take_hidden(modules: list[nn.Module]) -> tuple[float, Dropout | None] | None:
+    """Take an activation that the compiled loops know, and dropout behind it, from the front of ``modules``.
+
+    Returns its slope below 0 and the dropout; ``None``, and nothing taken, where they know it not.
+    """
+    activation, dropout = [*modules, None, None][:2]
+    if not isinstance(activation, Activate) or activation.record.slope is None:
+        return None
+    if not isinstance(dropout, Dropout):
+        del modules[:1]
+        return activation.record.slope, None
+    if activation.record.slope != 0:
+        return None
+    del modules[:2]
+    return 0.0, dropout
+
+
+def _biases_of(maps: Sequence[tuple[slice, Any]]) -> Biases:
+    """Take the biases from the maps before an activation, for its stage to add; none where something stands between."""
+    if not all(isinstance(stage, AffineStage | OneAffineStage) for _, stage in maps):
+        return []
+    for _, stage in maps:
+        stage.has_bias = False
+    return [(members, stage.bias, stage.by_bias) for members, stage in maps]
 
 
 def _of_pixels(
@@ -309,12 +296,12 @@ def _first_stage(
     for each, stage in zip(members, inputs, strict=True):
         mine, affines = affines[: len(stage.out)], affines[len(stage.out) :]
         if len(mine) == 1:
-            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n, narrow)))
+            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n, narrow, True)))
             continue
         weight, bias = with_gradients([part.weight for part in mine]), with_gradients([part.bias for part in mine])
         if weight is None or bias is None:
             return None
-        make = _kind_of(weight[0], n, narrow)
+        make = affine_kind(weight[0], n, narrow)
         parts.append((each, make(weight[0], bias[0][:, None], weight[1], bias[1][:, None], n)))
     return FirstStage(parts)
 
@@ -328,25 +315,23 @@ def _stage(module: nn.Module, like: Tensor, narrow: bool) -> Stage:
     if isinstance(module, nn.BatchNorm1d):
         return BatchNormStage(module, like)
     assert isinstance(module, Affine | MemberAffine)
-    return _affine_stage(module.weight, module.bias, len(like), like.shape[1], narrow)
+    of_map: Stage = _affine_stage(module.weight, module.bias, len(like), like.shape[1], narrow)
+    return of_map
 
 
-def _affine_stage(weight: nn.Parameter, bias: nn.Parameter, m: int, n: int, narrow: bool) -> AnyAffine:
+def _affine_stage(
+    weight: nn.Parameter, bias: nn.Parameter, m: int, n: int, narrow: bool, is_first: bool = False
+) -> Any:
     """Return the map of m members: weight (m, fan_in, fan_out), or (fan_in, m * fan_out) where all read one input."""
     assert weight.grad is not None
     assert bias.grad is not None
     values, by_values = weight.detach(), weight.grad
     if weight.ndim == 2:
         values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
-    make = _kind_of(values, n, narrow)
+    make: Any = affine_kind(values, n, narrow)
+    if not is_first and kernels.is_narrow(values):
+        make = NarrowAffineStage
     return make(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
-
-
-def _kind_of(weight: Tensor, n: int, narrow: bool) -> type[AnyAffine]:
-    m, fan_in, fan_out = weight.shape
-    if narrow and n * fan_in * fan_out >= LEAST_PRODUCTS:
-        return Bfloat16AffineStage
-    return OneAffineStage if m == 1 else AffineStage
 
 
 def _by_row(x: Tensor) -> Tensor:

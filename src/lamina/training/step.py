@@ -52,7 +52,7 @@ def make_step(
             torch.autograd.backward(value)
         else:
             with torch.no_grad():
-                value, gradient = _loss_and_gradient(passes.forward(dict(inputs)), target, weights, loss)
+                value, gradient = loss.mean_and_gradient(passes.forward(dict(inputs)), target, weights)
                 passes.backward(gradient)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, clip_norm)
@@ -103,16 +103,3 @@ def _mean_loss(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Lo
             weights = weights[:, None].expand(-1, members) if weights.ndim == 1 else weights
             weights = weights.flatten()
     return weighted_mean(loss.per_row(outputs, target), weights)
-
-
-def _loss_and_gradient(outputs: Tensor, target: Tensor, weights: Tensor | None, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of every member's outputs (m, n, k) on the same targets, and its gradient by them."""
-    m, n, _ = outputs.shape
-    flat, targets = outputs[0], target
-    if m > 1:
-        flat, targets = outputs.flatten(0, 1), target.expand(m, *target.shape).flatten(0, 1)
-    values, gradient = loss.both(flat, targets)
-    if weights is None:
-        return values.mean(), gradient.div_(float(m * n)).view(outputs.shape)
-    of_rows = weights.expand(m, -1) if weights.ndim == 1 else weights.t()
-    return (values.view(m, n) * of_rows).mean(), gradient.view(outputs.shape).mul_(of_rows[:, :, None] / (m * n))

@@ -1,0 +1,201 @@
+"""What a training step does between its products, each in one pass over memory; torch would take several.
+
+A function here is for tensors that ``suits`` accepts, and gives what torch's operations give but for the last digits.
+``lamina.native.library`` says where there is none of it. Shapes: m members, n rows.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lamina.native.library import load
+
+_REALS = {torch.float32: "float", torch.float64: "double"}
+# A map to more outputs than these is a matrix product like any other.
+_NARROW_OUTPUTS, _NARROW_WEIGHTS = 16, 16384
+
+
+def suits(x: Tensor) -> bool:
+    """Return whether there are compiled loops for it: dense, on the CPU, float32 or float64, or random bits."""
+    of_kind = x.dtype in _REALS or x.dtype in (torch.int16, torch.int64)
+    return of_kind and x.device.type == "cpu" and x.is_contiguous() and load() is not None
+
+
+def forward_(
+    x: Tensor, bias: Tensor | None, slope: float, bits: Tensor | None = None, threshold: int = 0, factor: float = 1.0
+) -> Tensor:
+    """Replace ``x`` by σ(x + bias), σ(z) being z where z > 0 and else slope z; then drop units.
+
+    Args:
+        x: (m, n, units).
+        bias: (m, 1, units), dense but for its first axis.
+        slope: of σ below 0.
+        bits: (n, m, units) int16, dense but for its first axis; a unit is kept, times ``factor``, where its bits are at
+            least ``threshold``.
+    """
+    function = _function("lamina_forward", x.dtype)
+    function(x.data_ptr(), *_first_axis(bias), *_first_axis(bits), *x.shape, slope, threshold, factor)
+    return x
+
+
+def backward_(gradient: Tensor, y: Tensor, by_bias: Tensor | None, slope: float, factor: float = 1.0) -> Tensor:
+    """Replace ``gradient``, that by the result ``y`` of ``forward_``, by that by its ``x``; fill ``by_bias``.
+
+    With dropout the slope must be 0: a unit that was dropped is told by its 0 alone.
+    """
+    function = _function("lamina_backward", y.dtype)
+    function(gradient.data_ptr(), y.data_ptr(), *_first_axis(by_bias), *y.shape, slope, factor)
+    return gradient
+
+
+def normalize(
+    x: Tensor, out: Tensor, columns: list[Tensor], share: float, epsilon: float, slope: float,
+    bits: Tensor | None = None, threshold: int = 0, factor: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Fill ``out`` with batch-normalized ``x`` (m, n, units), behind which are σ and dropout as in ``forward_``.
+
+    Args:
+        columns: γ, β, the mean and 1 / sqrt(variance + ε), which are filled, the running mean and variance, which move
+            towards those of ``x`` by ``share``; (m * units,) each.
+    """
+    function = _function("lamina_normalize", x.dtype)
+    function(
+        x.data_ptr(), out.data_ptr(), *(each.data_ptr() for each in columns), *_first_axis(bits), *x.shape, share,
+        epsilon, slope, threshold, factor,
+    )  # fmt: skip
+    return out
+
+
+def normalize_backward_(
+    gradient: Tensor, y: Tensor, x: Tensor, columns: list[Tensor], slope: float, factor: float = 1.0
+) -> Tensor:
+    """Replace ``gradient``, that by the result ``y`` of ``normalize``, by that by its ``x``.
+
+    Args:
+        columns: γ, the mean and 1 / sqrt(variance + ε) of ``x``; the gradients by γ and β, which are filled.
+    """
+    function = _function("lamina_normalize_back", x.dtype)
+    function(
+        gradient.data_ptr(), y.data_ptr(), x.data_ptr(), *(each.data_ptr() for each in columns), *x.shape, slope, factor
+    )
+    return gradient
+
+
+def is_narrow(weight: Tensor) -> bool:
+    """Return whether ``narrow_forward`` is for the maps of ``weight`` (m, units, k)."""
+    _, units, k = weight.shape
+    return k <= _NARROW_OUTPUTS and units * -(-k // 4) * 4 <= _NARROW_WEIGHTS and suits(weight)
+
+
+def narrow_forward(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Fill ``out`` (m, n, k) with x W + b of ``x`` (m, n, units), ``weight`` (m, units, k), ``bias`` (m, 1, k)."""
+    function = _function("lamina_narrow_forward", x.dtype)
+    function(x.data_ptr(), weight.data_ptr(), *_first_axis(bias), out.data_ptr(), *x.shape, out.shape[2])
+    return out
+
+
+def narrow_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, by_x: Tensor, by_weight: Tensor, by_bias: Tensor
+) -> Tensor:
+    """Fill the gradients by x, W and b of ``narrow_forward`` from that by its result; return the first."""
+    function = _function("lamina_narrow_backward", x.dtype)
+    function(
+        gradient.data_ptr(), x.data_ptr(), weight.data_ptr(), by_x.data_ptr(), by_weight.data_ptr(),
+        *_first_axis(by_bias), *x.shape, gradient.shape[2],
+    )  # fmt: skip
+    return by_x
+
+
+def cross_entropy(outputs: Tensor, target: Tensor, weights: Tensor | None, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Return the mean of -log softmax(outputs)[target], labels smoothed, and its derivative by ``outputs``.
+
+    Args:
+        outputs: (m, n, k).
+        target: (n,) int64.
+        weights: of rows (n,), or of rows for each member (n, m).
+        smoothing: share of the target that all classes have alike.
+    """
+    mean, gradient, target = outputs.new_empty(()), torch.empty_like(outputs), target.contiguous()
+    of_weights: tuple[int | None, int, int] = (None, 0, 0)
+    if weights is not None:
+        of_weights = (weights.data_ptr(), 0 if weights.ndim == 1 else weights.stride(1), weights.stride(0))
+    function = _function("lamina_cross_entropy", outputs.dtype)
+    function(
+        outputs.data_ptr(), target.data_ptr(), *of_weights, mean.data_ptr(), gradient.data_ptr(), *outputs.shape,
+        smoothing,
+    )  # fmt: skip
+    return mean, gradient
+
+
+def adam_(
+    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, *, lr: float, beta1: float, beta2: float,
+    eps: float, weight_decay: float, decoupled: bool, step: float,
+) -> None:  # fmt: skip
+    """Move ``weight`` by a step of Adam, the ``step``-th; all four tensors are of one shape."""
+    _function("lamina_adam", weight.dtype)(
+        weight.data_ptr(), gradient.data_ptr(), mean.data_ptr(), square.data_ptr(), weight.numel(), lr, beta1, beta2,
+        eps, weight_decay, decoupled, step,
+    )  # fmt: skip
+
+
+def xorshift_(x: Tensor) -> Tensor:
+    """Replace each number of ``x`` (n,) int64 by the next one of its xorshift sequence."""
+    _function("lamina_xorshift")(x.data_ptr(), len(x))
+    return x
+
+
+def drop_pixels(pixels: Tensor, bits: Tensor, out: Tensor, threshold: int, mean: int) -> Tensor:
+    """Fill ``out`` (n, d) uint8 with ``pixels``, but ``mean`` where ``bits`` (n * d,) are below ``threshold``."""
+    _function("lamina_drop_pixels")(pixels.data_ptr(), bits.data_ptr(), out.data_ptr(), pixels.numel(), threshold, mean)
+    return out
+
+
+def round_weight(
+    weight: Tensor, bias: Tensor, rounded: Tensor, factor: Tensor, constant: Tensor, scale: float, shift: float
+) -> None:
+    """Fill ``rounded`` (n, d) int8 with the columns of ``weight`` (n, d), each divided by its step.
+
+    A product of pixels u and ``rounded``, times ``factor`` (d,), plus ``constant`` (d,), is (scale u + shift) W + bias.
+    """
+    _function("lamina_round_weight")(
+        weight.data_ptr(), bias.data_ptr(), rounded.data_ptr(), factor.data_ptr(), constant.data_ptr(),
+        *weight.shape, scale, shift,
+    )  # fmt: skip
+
+
+def round_gradient(
+    gradient: Tensor, noise: Tensor, rounded: Tensor, by_bias: Tensor, factor: Tensor, constant: Tensor, scale: float,
+    shift: float,
+) -> None:  # fmt: skip
+    """Fill ``rounded`` (n, m * units) int8 with ``gradient`` (m, n, units), each column divided by its step.
+
+    Up or down as ``noise`` says. ``by_bias`` is the sum of its rows; ``factor`` and ``constant`` (m * units,) make
+    the gradient by W of a product of pixels and ``rounded``.
+    """
+    _function("lamina_round_gradient")(
+        gradient.data_ptr(), noise.data_ptr(), rounded.data_ptr(), by_bias.data_ptr(), factor.data_ptr(),
+        constant.data_ptr(), *gradient.shape, scale, shift,
+    )  # fmt: skip
+
+
+def scale_product(product: Tensor, out: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
+    """Fill ``out`` (m, n, units) with constant + factor * product of ``product`` (n, m * units) int32.
+
+    With one member ``out`` may share its memory with ``product``.
+    """
+    _function("lamina_scale_product")(
+        product.data_ptr(), out.data_ptr(), factor.data_ptr(), constant.data_ptr(), *out.shape
+    )
+    return out
+
+
+def _first_axis(x: Tensor | None) -> tuple[int | None, int]:
+    """Return where ``x`` begins, and the distance between what is at neighbouring places of its first axis."""
+    return (None, 0) if x is None else (x.data_ptr(), x.stride(0))
+
+
+@cache
+def _function(name: str, dtype: torch.dtype | None = None) -> Any:
+    return getattr(load(), name if dtype is None else f"{name}_{_REALS[dtype]}")

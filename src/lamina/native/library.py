@@ -1,0 +1,63 @@
+"""The compiled loops of the training step, where the package was installed with them."""
+
+import ctypes
+import hashlib
+import os
+from ctypes import c_double, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+SOURCES = ("kernels.c", "of_reals.h", "pixels.h")
+SWITCH = "LAMINA_NATIVE"
+
+_FOLDER = Path(__file__).parent
+# Of each function its arguments in order: p a pointer, i an int64, d a float64.
+_ARGUMENTS = {
+    "lamina_forward": "p pi pi iii did",
+    "lamina_backward": "p p pi iii dd",
+    "lamina_normalize": "pppp pppp pi iii dd did",
+    "lamina_normalize_back": "ppp ppp pp iii dd",
+    "lamina_narrow_forward": "pp pi p iiii",
+    "lamina_narrow_backward": "ppp pp pi iiii",
+    "lamina_cross_entropy": "pp pii pp iii d",
+    "lamina_adam": "pppp i ddddd id",
+}
+_OF_ONE_KIND = {
+    "lamina_round_weight": "pp ppp ii dd",
+    "lamina_round_gradient": "pp pppp iii dd",
+    "lamina_scale_product": "pp pp iii",
+    "lamina_drop_pixels": "ppp iii",
+    "lamina_xorshift": "p i",
+}
+_TYPES = {"p": c_void_p, "i": c_int64, "d": c_double}
+
+
+@cache
+def load() -> ctypes.CDLL | None:
+    """Return the library, or ``None``: what needs it then takes torch's operations, which are slower.
+
+    There is none where the package was installed without a C compiler, where its sources have changed since, where the
+    environment variable LAMINA_NATIVE is 0, and where torch does not use GNU's OpenMP: with a second set of threads on
+    the same cores each would wait for the other.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return None
+    import torch  # noqa: F401  # its OpenMP must be there first, for the library to share it
+
+    try:
+        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+        library = ctypes.CDLL(str(_FOLDER / "_kernels.so"))
+    except (OSError, AttributeError):  # Windows has no such modes
+        return None
+    library.lamina_source.restype = ctypes.c_char_p
+    if library.lamina_source().decode() != _source():
+        return None
+    of_reals = {f"{name}_{real}": letters for name, letters in _ARGUMENTS.items() for real in ("float", "double")}
+    for name, letters in (of_reals | _OF_ONE_KIND).items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = [_TYPES[each] for each in letters.replace(" ", "")], None
+    return library
+
+
+def _source() -> str:
+    return hashlib.sha256(b"".join((_FOLDER / name).read_bytes() for name in SOURCES)).hexdigest()
