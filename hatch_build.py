@@ -15,7 +15,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NATIVE = Path("src", "lamina", "native")
-SOURCES = ("kernels.c", "of_reals.h", "pixels.h")
 LIBRARY = "_kernels.so"
 FLAGS = [
     "-std=gnu11", "-O3", "-shared", "-fPIC", "-fopenmp", "-Wall", "-Wextra",
@@ -35,9 +34,10 @@ def compile_library(folder: Path) -> str:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return "no C compiler was found (cc, gcc, or the one that CC names)"
-    digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in SOURCES)).hexdigest()
+    sources = sorted(folder.glob("*.[ch]"))  # as in lamina/native/library.py, which must find the same
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
     made = folder / f"{LIBRARY}.{os.getpid()}"
-    command = [*compiler.split(), *FLAGS, f'-DLAMINA_SOURCE="{digest}"', str(folder / SOURCES[0]), "-o", str(made)]
+    command = [*compiler.split(), *FLAGS, f'-DLAMINA_SOURCE="{digest}"', str(folder / "kernels.c"), "-o", str(made)]
     try:
         for extra in (WIDE, []):
             done = subprocess.run([*command, *extra, "-lm"], capture_output=True, text=True, check=False)

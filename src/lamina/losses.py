@@ -266,6 +266,7 @@ LOSSES.register(
         output_map=_values,
         source="Bishop 2006, eq. 3.12",
         average=_average_values,
+        compiled=kernels.squared_error,
     )
 )
 LOSSES.register(

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef int64_t i64;
 
@@ -17,6 +18,8 @@ typedef int64_t i64;
 #else
 #define FOR_PROCESSORS
 #endif
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define ON_ONE_THREAD 32768  /* numbers: with fewer, a second thread would not be worth waking */
 #define COLUMNS 512          /* whose sums a thread keeps on its stack: in one array, threads would wait for each other */
@@ -37,23 +40,52 @@ static void *allocate(i64 n_bytes)
     return memory;
 }
 
+#define ONE_BY_TWO_PI 0.15915494309189535
+#define LANES 16            /* rows of an embedding at once */
+#define MOST_FREQUENCIES 32
+
+/* Of sin(2 π r) / r = C0 + C1 r^2 + ...; with fewer of them for the digits of a float. */
+#define C0 6.2831853071795862
+#define C1 (-41.341702240399755)
+#define C2 81.605249276075043
+#define C3 (-76.705859753061361)
+#define C4 42.058693944897634
+#define C5 (-15.094642576822984)
+#define C6 3.8199525848482803
+#define C7 (-0.71812230177850012)
+#define C8 0.10422916220813978
+#define C9 (-0.012031585942120619)
+#define C10 0.0011309237482517954
+
 #define REAL float
 #define NAME(name) name##_float
 #define SQRT sqrtf
 #define EXP expf
 #define LOG logf
+#define RINT rintf
+#define FABS fabsf
+#define SERIES(s) (((((((REAL)C6 * (s) + (REAL)C5) * (s) + (REAL)C4) * (s) + (REAL)C3) * (s) + (REAL)C2) * (s) + (REAL)C1) * (s) + (REAL)C0)
 #include "of_reals.h"
+#include "embeddings.h"
 #undef REAL
 #undef NAME
 #undef SQRT
 #undef EXP
 #undef LOG
+#undef RINT
+#undef FABS
+#undef SERIES
 #define REAL double
 #define NAME(name) name##_double
 #define SQRT sqrt
 #define EXP exp
 #define LOG log
+#define RINT rint
+#define FABS fabs
+#define SERIES(s) \
+    ((((((((((C10 * (s) + C9) * (s) + C8) * (s) + C7) * (s) + C6) * (s) + C5) * (s) + C4) * (s) + C3) * (s) + C2) * (s) + C1) * (s) + C0)
 #include "of_reals.h"
+#include "embeddings.h"
 #include "pixels.h"
 
 FOR_PROCESSORS static void xorshift_part(uint64_t *x, i64 from, i64 to)

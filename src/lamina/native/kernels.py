@@ -4,6 +4,7 @@ A function here is for tensors that ``suits`` accepts, and gives what torch's op
 ``lamina.native.library`` says where there is none of it. Shapes: m members, n rows.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from lamina.native.library import load
 _REALS = {torch.float32: "float", torch.float64: "double"}
 # A map to more outputs than these is a matrix product like any other.
 _NARROW_OUTPUTS, _NARROW_WEIGHTS = 16, 16384
+_MOST_FREQUENCIES = 32
 
 
 def suits(x: Tensor) -> bool:
@@ -117,16 +119,122 @@ def cross_entropy(outputs: Tensor, target: Tensor, weights: Tensor | None, smoot
         weights: of rows (n,), or of rows for each member (n, m).
         smoothing: share of the target that all classes have alike.
     """
+    return _mean_and_gradient("lamina_cross_entropy", outputs, target, weights, smoothing)
+
+
+def squared_error(outputs: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the mean of (outputs - target)^2 and its derivative by ``outputs`` (m, n, k); ``target`` is (n, k)."""
+    return _mean_and_gradient("lamina_squared_error", outputs, target, weights)
+
+
+def _mean_and_gradient(
+    name: str, outputs: Tensor, target: Tensor, weights: Tensor | None, *options: float
+) -> tuple[Tensor, Tensor]:
     mean, gradient, target = outputs.new_empty(()), torch.empty_like(outputs), target.contiguous()
     of_weights: tuple[int | None, int, int] = (None, 0, 0)
     if weights is not None:
         of_weights = (weights.data_ptr(), 0 if weights.ndim == 1 else weights.stride(1), weights.stride(0))
-    function = _function("lamina_cross_entropy", outputs.dtype)
-    function(
+    _function(name, outputs.dtype)(
         outputs.data_ptr(), target.data_ptr(), *of_weights, mean.data_ptr(), gradient.data_ptr(), *outputs.shape,
-        smoothing,
+        *options,
     )  # fmt: skip
     return mean, gradient
+
+
+def one_hot(codes: Tensor, which: Tensor, code: Tensor, out: Tensor) -> None:
+    """Fill ``out`` (c, n, columns) with 1 where a row's code is that of the column, and 0 elsewhere.
+
+    Args:
+        codes: (n, n_codes) int32.
+        which: (columns,) int64, which of a row's codes the column is about.
+        code: (columns,) int32, the code for 1.
+    """
+    codes = codes.contiguous()
+    _function("lamina_one_hot", out.dtype)(
+        codes.data_ptr(), which.data_ptr(), code.data_ptr(), *_rows(out), *out.shape[:2], codes.shape[1], out.shape[2]
+    )
+
+
+def find_pieces(x: Tensor, left: Tensor, scale: Tensor, n_pieces: Tensor, place: Tensor, share: Tensor) -> None:
+    """Find the piece ``place`` (n, d) int32 that each of ``x`` (n, d) is in, and the ``share`` (n, d) it has of it.
+
+    Args:
+        left, scale: (d, pieces), where each begins and 1 / its width.
+        n_pieces: (d,) int64, the pieces of each column, which come first.
+    """
+    tensors = x, left, scale, n_pieces, place, share
+    _function("lamina_find_pieces", x.dtype)(*(each.data_ptr() for each in tensors), *x.shape, left.shape[1])
+
+
+def pieces(place: Tensor, share: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    """Fill ``out`` (c, n, d * width) with max(0, W^T p + b) of the pieces p that ``find_pieces`` has found.
+
+    Args:
+        weight, bias: (c, d, pieces, width) and (c, d, width), dense but for the first axis.
+        out: dense along its last axis.
+    """
+    c, d, n_pieces, width = weight.shape
+    _function("lamina_pieces", share.dtype)(
+        place.data_ptr(), share.data_ptr(), *_first_axis(weight), *_first_axis(bias), *_rows(out), c, len(share), d,
+        n_pieces, width,
+    )  # fmt: skip
+
+
+def pieces_backward(
+    place: Tensor, share: Tensor, gradient: Tensor, out: Tensor, by_weight: Tensor, by_bias: Tensor
+) -> None:
+    """Fill the gradients by weight and bias of ``pieces`` from that by its result ``out``."""
+    c, d, n_pieces, width = by_weight.shape
+    _function("lamina_pieces_back", share.dtype)(
+        place.data_ptr(), share.data_ptr(), *_rows(gradient), *_rows(out), *_first_axis(by_weight),
+        *_first_axis(by_bias), c, len(share), d, n_pieces, width,
+    )  # fmt: skip
+
+
+def fits_periodic(mixture: Tensor) -> bool:
+    """Return whether ``periodic`` is for a ``mixture`` (c, d, frequencies, width)."""
+    return mixture.shape[2] <= _MOST_FREQUENCIES
+
+
+def periodic(x: Tensor, learned: Sequence[Tensor], out: Tensor) -> None:
+    """Fill ``out`` (c, n, d * width) with W^T cos(2π f x + p) + b of each of ``x`` (n, d).
+
+    Args:
+        learned: f and p (c, d, frequencies), W (c, d, frequencies, width) and b (c, d, width), dense but for the first
+            axis.
+        out: dense along its last axis.
+    """
+    c, d, frequencies, width = learned[2].shape
+    _function("lamina_periodic", x.dtype)(
+        x.data_ptr(), *(number for each in learned for number in _first_axis(each)), *_rows(out), c, len(x), d,
+        frequencies, width,
+    )  # fmt: skip
+
+
+def periodic_backward(x: Tensor, learned: Sequence[Tensor], gradient: Tensor, by_learned: Sequence[Tensor]) -> None:
+    """Fill ``by_learned``, the gradients by what is ``learned`` in ``periodic``, from that by its result.
+
+    Each must lie as what it is the gradient of: at the same distances.
+    """
+    c, d, frequencies, width = learned[2].shape
+    _function("lamina_periodic_back", x.dtype)(
+        x.data_ptr(), *(each.data_ptr() for each in learned[:3]), *_rows(gradient),
+        *(number for each in by_learned for number in _first_axis(each)), c, len(x), d, frequencies, width,
+    )  # fmt: skip
+
+
+def pick(table: Tensor, codes: Tensor, out: Tensor) -> None:
+    """Fill ``out`` (c, n, width) with those rows of ``table`` (c, n_codes, width) that ``codes`` (n,) int32 name."""
+    _function("lamina_pick", table.dtype)(
+        *_first_axis(table), *_first_axis(codes), *_rows(out), len(table), len(codes), table.shape[2]
+    )
+
+
+def pick_backward(gradient: Tensor, codes: Tensor, by_table: Tensor) -> None:
+    """Fill ``by_table`` (c, n_codes, width), the gradient by the table of ``pick``, from that by its result."""
+    _function("lamina_pick_back", by_table.dtype)(
+        *_rows(gradient), *_first_axis(codes), *_first_axis(by_table), len(by_table), len(codes), *by_table.shape[1:]
+    )
 
 
 def adam_(
@@ -194,6 +302,11 @@ def scale_product(product: Tensor, out: Tensor, factor: Tensor, constant: Tensor
 def _first_axis(x: Tensor | None) -> tuple[int | None, int]:
     """Return where ``x`` begins, and the distance between what is at neighbouring places of its first axis."""
     return (None, 0) if x is None else (x.data_ptr(), x.stride(0))
+
+
+def _rows(x: Tensor) -> tuple[int, int, int]:
+    """Return where ``x`` (c, n, d) begins, and the distances along its first and its second axis."""
+    return x.data_ptr(), x.stride(0), x.stride(1)
 
 
 @cache

@@ -7,7 +7,6 @@ from ctypes import c_double, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-SOURCES = ("kernels.c", "of_reals.h", "pixels.h")
 SWITCH = "LAMINA_NATIVE"
 
 _FOLDER = Path(__file__).parent
@@ -20,6 +19,15 @@ _ARGUMENTS = {
     "lamina_narrow_forward": "pp pi p iiii",
     "lamina_narrow_backward": "ppp pp pi iiii",
     "lamina_cross_entropy": "pp pii pp iii d",
+    "lamina_squared_error": "pp pii pp iii",
+    "lamina_one_hot": "ppp pii iiii",
+    "lamina_find_pieces": "pppp pp iii",
+    "lamina_pieces": "pp pi pi pii iiiii",
+    "lamina_pieces_back": "pp pii pii pi pi iiiii",
+    "lamina_periodic": "p pi pi pi pi pii iiiii",
+    "lamina_periodic_back": "p ppp pii pi pi pi pi iiiii",
+    "lamina_pick": "pi pi pii iii",
+    "lamina_pick_back": "pii pi pi iiii",
     "lamina_adam": "pppp i ddddd id",
 }
 _OF_ONE_KIND = {
@@ -60,4 +68,5 @@ def load() -> ctypes.CDLL | None:
 
 
 def _source() -> str:
-    return hashlib.sha256(b"".join((_FOLDER / name).read_bytes() for name in SOURCES)).hexdigest()
+    sources = sorted(_FOLDER.glob("*.[ch]"))  # as in hatch_build.py
+    return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()

@@ -281,6 +281,45 @@ static void NAME(transpose)(const REAL *weight, REAL *transposed, i64 units, i64
         for (i64 u = 0; u < units; u++) transposed[c * units + u] = c < k ? weight[u * k + c] : 0;
 }
 
+/* gradient <- 2 weight scale (outputs - target) of rows [from, to), and return the sum of the squares times weights. */
+FOR_PROCESSORS static double NAME(squared_error_part)(const REAL *outputs, const REAL *target, const REAL *weights,
+                                                      i64 of_row, REAL *gradient, i64 n, i64 k, REAL scale)
+{
+    double sum = 0;
+    for (i64 i = 0; i < n; i++) {
+        REAL weight = weights ? weights[i * of_row] : 1;
+        for (i64 u = i * k; u < (i + 1) * k; u++) {
+            REAL off = outputs[u] - target[u];
+            sum += weight * off * off;
+            gradient[u] = 2 * scale * weight * off;
+        }
+    }
+    return sum;
+}
+
+/* outputs, gradient (m, n, k), target (n, k); weights and mean as in lamina_cross_entropy. */
+void NAME(lamina_squared_error)(const REAL *outputs, const REAL *target, const REAL *weights, i64 of_member,
+                                i64 of_row, REAL *mean, REAL *gradient, i64 m, i64 n, i64 k)
+{
+    double sum = 0;
+    for (i64 j = 0; j < m; j++)
+        sum += NAME(squared_error_part)(outputs + j * n * k, target, weights ? weights + j * of_member : NULL, of_row,
+                                        gradient + j * n * k, n, k, (REAL)(1.0 / (m * n * k)));
+    *mean = (REAL)(sum / (m * n * k));
+}
+
+/* out (c, n, columns) <- 1 where column k is of the code that a row has at which[k], else 0; codes (n, n_codes). */
+void NAME(lamina_one_hot)(const int32_t *codes, const i64 *which, const int32_t *code, REAL *out, i64 out_distance,
+                          i64 out_row, i64 c, i64 n, i64 n_codes, i64 columns)
+{
+#pragma omp parallel for schedule(static) if (c * n * columns > ON_ONE_THREAD)
+    for (i64 i = 0; i < n; i++) {
+        REAL *row = out + i * out_row;
+        for (i64 k = 0; k < columns; k++) row[k] = codes[i * n_codes + which[k]] == code[k];
+        for (i64 m = 1; m < c; m++) memcpy(row + m * out_distance, row, (size_t)columns * sizeof(REAL));
+    }
+}
+
 /* out (n, k) <- x W + bias in rows [from, to), for a W (units, k) of few columns. */
 FOR_PROCESSORS static void NAME(narrow_forward_part)(const REAL *restrict x, const REAL *restrict weight,
                                                      const REAL *restrict bias, REAL *restrict out, i64 units, i64 k,

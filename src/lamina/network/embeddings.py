@@ -292,7 +292,7 @@ class InputLayer(nn.Module):
             parts["numbers"] = numbers if self.pieces is None else self.pieces.fixed(numbers)
         if "flags" in inputs:
             parts["flags"] = inputs["flags"].to(self.dtype)
-        if self.categories is not None:
+        if self.categories is not None and "codes" in inputs:
             parts["codes"], parts["one_hot"] = inputs["codes"], self.categories.fixed(inputs["codes"])
         if "pixels" in inputs:
             pixels = inputs["pixels"].to(self.dtype)

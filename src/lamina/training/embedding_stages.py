@@ -10,6 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lamina.native import kernels
+from lamina.network.embeddings import Periodic, PiecewiseEmbedding
+
 Learned = list[tuple[Tensor, Tensor]]
 
 
@@ -50,6 +53,30 @@ class PiecewiseStage:
         self.by_bias.copy_(self.by_z.sum(1).view(d, c, width).transpose(0, 1))
         torch.bmm(self.pieces.transpose(1, 2), self.by_z, out=self.by_together.view(d, -1, c * width))
         self.by_weight.copy_(self.by_together.permute(2, 0, 1, 3))
+
+
+class CompiledPiecewiseStage:
+    """The same by compiled loops, which take x itself: of its pieces only one is neither 0 nor 1.
+
+    Args:
+        n: rows.
+        learned: W (c, d, bins, width) and b (c, d, width), each with its gradient.
+        embedding: one of the layers.
+    """
+
+    def __init__(self, n: int, learned: Learned, embedding: PiecewiseEmbedding) -> None:
+        (self.weight, self.by_weight), (self.bias, self.by_bias) = learned
+        self.edges = embedding.left, embedding.scale, (embedding.scale > 0).sum(1)
+        self.share = embedding.left.new_empty(n, len(embedding.left))
+        self.place = torch.empty_like(self.share, dtype=torch.int32)
+
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        self.out = out
+        kernels.find_pieces(x, *self.edges, self.place, self.share)
+        kernels.pieces(self.place, self.share, self.weight, self.bias, out)
+
+    def backward(self, gradient: Tensor) -> None:
+        kernels.pieces_backward(self.place, self.share, gradient, self.out, self.by_weight, self.by_bias)
 
 
 class PeriodicStage:
@@ -96,6 +123,29 @@ class PeriodicStage:
         by_frequency.copy_(torch.bmm(periods, by_angle).view(by_frequency.shape))
 
 
+class CompiledPeriodicStage:
+    """The same by compiled loops.
+
+    Args:
+        learned: f and p (c, d, frequencies), W (c, d, frequencies, width) and b (c, d, width), each with its gradient.
+        embedding: one of the layers.
+    """
+
+    def __init__(self, learned: Learned, embedding: Periodic) -> None:
+        self.embedding = embedding
+        self.values, self.by_values = ([pair[i] for pair in learned] for i in (0, 1))
+        _, d, _, width = self.values[2].shape
+        self.mixed = d * width
+
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        self.bounded = self.embedding.fixed(x)
+        kernels.periodic(self.bounded, self.values, out[:, :, : self.mixed])
+        out[:, :, self.mixed :] = self.bounded
+
+    def backward(self, gradient: Tensor) -> None:
+        kernels.periodic_backward(self.bounded, self.values, gradient, self.by_values)
+
+
 class CategoryStage:
     """The rows of one category's table, picked by code.
 
@@ -122,3 +172,17 @@ class CategoryStage:
         by_rows, codes = self.by_rows.flatten(1), len(self.together)
         by_table = torch.ops.aten.embedding_dense_backward(by_rows, self.codes, codes, -1, False)
         self.by_table.copy_(by_table.view(self.together.shape).transpose(0, 1))
+
+
+class CompiledCategoryStage:
+    """The same by compiled loops."""
+
+    def __init__(self, learned: Learned) -> None:
+        ((self.table, self.by_table),) = learned
+
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        self.codes = x
+        kernels.pick(self.table, x, out)
+
+    def backward(self, gradient: Tensor) -> None:
+        kernels.pick_backward(gradient, self.codes, self.by_table)

@@ -10,9 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lamina.native import kernels
 from lamina.network.embeddings import InputLayer, Inputs, Periodic, PiecewiseEmbedding
 from lamina.network.members import Members, Network
-from lamina.training.embedding_stages import CategoryStage, EmbeddingStage, Learned, PeriodicStage, PiecewiseStage
+from lamina.training.embedding_stages import (
+    CategoryStage,
+    CompiledCategoryStage,
+    CompiledPeriodicStage,
+    CompiledPiecewiseStage,
+    EmbeddingStage,
+    Learned,
+    PeriodicStage,
+    PiecewiseStage,
+)
 
 
 def input_layers(network: Network) -> list[tuple[slice, list[InputLayer]]]:
@@ -67,37 +77,47 @@ class InputStage:
         self.numbers: EmbeddingStage | None = None
         self.embeddings: list[tuple[slice, EmbeddingStage]] = []
         if isinstance(pieces, PiecewiseEmbedding | Periodic):
-            make = PiecewiseStage if isinstance(pieces, PiecewiseEmbedding) else PeriodicStage
             of_numbers = len(list(pieces.parameters()))
-            self.numbers, learned = make(n, learned[:of_numbers]), learned[of_numbers:]
+            self.numbers, learned = _stage_of_numbers(pieces, n, learned[:of_numbers]), learned[of_numbers:]
             self.embeddings.append((slice(0, pieces.width), self.numbers))
-        self.tables: list[tuple[slice, CategoryStage]] = []
+        self.tables: list[tuple[slice, EmbeddingStage]] = []
+        self.is_compiled = kernels.suits(self.out)
         end = self.layer.width - self.layer.n_pixels
         for table in reversed(learned):
-            self.tables.insert(0, (slice(end - table[0].shape[2], end), CategoryStage(n, [table])))
+            stage = CompiledCategoryStage([table]) if self.is_compiled else CategoryStage(n, [table])
+            self.tables.insert(0, (slice(end - table[0].shape[2], end), stage))
             end -= table[0].shape[2]
         self.embeddings += self.tables
+        categories = self.layer.categories
+        self.which = torch.empty(0) if categories is None else categories.hot[categories.column]
+        self.one_hot = slice(end - len(self.which), end)
 
     def forward(self, inputs: Inputs) -> Tensor:
         if self.layer.n_pixels == self.layer.width:  # without another tensor of the images' size
             x = self.out[0].copy_(inputs["pixels"])
             torch.addcmul(self.layer.pixel_shift, x, self.layer.pixel_scale, out=x)
             return self.out
-        fixed, at = self.layer.fixed(inputs), 0
-        if not self.embeddings and list(fixed) == ["numbers"]:
+        left, categories, at = dict(inputs), self.layer.categories, 0
+        compiled = isinstance(self.numbers, CompiledPiecewiseStage | CompiledPeriodicStage)
+        numbers = left.pop("numbers").to(self.layer.dtype) if compiled else None
+        codes = left.pop("codes", None) if self.is_compiled else left.get("codes")
+        fixed = self.layer.fixed(left)
+        if not self.embeddings and codes is None and list(fixed) == ["numbers"]:
             return fixed["numbers"].expand(len(self.out), -1, -1)
         if self.numbers is not None:
             columns = self.embeddings[0][0]
-            self.numbers.forward(fixed.pop("numbers"), self.out[:, :, columns])
+            self.numbers.forward(fixed.pop("numbers") if numbers is None else numbers, self.out[:, :, columns])
             at = columns.stop
-        codes = fixed.pop("codes", None)
         for name in ("numbers", "flags", "one_hot"):
             if name in fixed:
                 values = fixed[name]
                 self.out[:, :, at : at + values.shape[1]] = values
                 at += values.shape[1]
-        if self.layer.categories is not None and codes is not None:
-            for i, (columns, stage) in zip(self.layer.categories.embedded, self.tables, strict=True):
+        if categories is not None and codes is not None:
+            if self.is_compiled and len(self.which):
+                kernels.one_hot(codes, self.which, categories.code, self.out[:, :, self.one_hot])
+            at = self.one_hot.stop
+            for i, (columns, stage) in zip(categories.embedded, self.tables, strict=True):
                 stage.forward(codes[:, i], self.out[:, :, columns])
                 at = columns.stop
         if "pixels" in fixed:
@@ -107,3 +127,14 @@ class InputStage:
     def backward(self, gradient: Tensor) -> None:
         for columns, stage in self.embeddings:
             stage.backward(gradient[:, :, columns])
+
+
+def _stage_of_numbers(pieces: PiecewiseEmbedding | Periodic, n: int, learned: Learned) -> EmbeddingStage:
+    """Return the stage of embeddings like ``pieces``, for ``n`` rows; it takes numbers themselves where compiled."""
+    if isinstance(pieces, PiecewiseEmbedding):
+        if kernels.suits(pieces.left):
+            return CompiledPiecewiseStage(n, learned, pieces)
+        return PiecewiseStage(n, learned)
+    if kernels.suits(pieces.phase) and kernels.fits_periodic(learned[2][0]):
+        return CompiledPeriodicStage(learned, pieces)
+    return PeriodicStage(n, learned)
