@@ -166,7 +166,7 @@ def recording(loss: Loss, seen: list[float]) -> Loss:
         seen.extend(target.flatten().tolist())
         return loss.per_row(outputs, target)
 
-    return replace(loss, per_row=per_row)
+    return replace(loss, compiled=None, per_row=per_row)
 
 
 def measure_of(loss: Loss, rows: Rows) -> Measure:
