@@ -25,6 +25,7 @@ from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, LaminaWarning, shortened
 from lamina.losses import LOSSES
 from lamina.model import Model, build_network
+from lamina.native.library import load
 from lamina.network.members import Network
 from lamina.origin import origin_of
 from lamina.partition import Part, Rows, split, weighted_rows
@@ -307,4 +308,5 @@ def _environment() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "platform": platform.platform(),
+        "loops": "of torch" if load() is None else "compiled",
     }

@@ -54,7 +54,7 @@ ALWAYS_INLINE void NAME(pieces_of)(const int32_t *restrict place, const REAL *re
             REAL *restrict result = out + i * out_row + j * width, into = share[i * d + j];
             for (i64 u = 0; u < width; u++) {
                 REAL z = sums[at + u] + into * weight[at + u];
-                result[u] = z > 0 ? z : 0 * z;
+                result[u] = z > 0 || z != z ? z : 0; /* NaN stays */
             }
         }
 }
@@ -202,7 +202,7 @@ FOR_PROCESSORS static void NAME(periodic_part)(const REAL *x, const REAL *freque
             for (i64 l = 0; l < rows; l++) at[l] = x[(i + l) * d];
             REAL mixed[4][LANES], *restrict w = mixed[0], *restrict y = mixed[1], *restrict z = mixed[2];
             REAL *restrict v = mixed[3];
-            for (int l = 0; l < 4 * LANES; l++) mixed[0][l] = 0;
+            memset(mixed, 0, sizeof mixed);
             for (i64 f = 0; f < frequencies; f++) {
                 REAL often = frequency[f], start = phase[f] * (REAL)ONE_BY_TWO_PI;
                 REAL a = shares[f][0], b = shares[f][1], c = shares[f][2], e = shares[f][3];
@@ -248,15 +248,14 @@ FOR_PROCESSORS static void NAME(periodic_back_part)(const REAL *x, const REAL *f
         REAL shares[MOST_FREQUENCIES][4];
         i64 left = smaller(4, width - first);
         NAME(four_of)(mixture, shares, frequencies, width, first);
-        for (i64 f = 0; f < frequencies; f++) {
-            for (int l = 0; l < LANES; l++) of_phase[f][l] = of_frequency[f][l] = 0;
-            for (int l = 0; l < 4 * LANES; l++) of_mixture[f][0][l] = 0;
-        }
+        memset(of_phase, 0, sizeof of_phase);
+        memset(of_frequency, 0, sizeof of_frequency);
+        memset(of_mixture, 0, sizeof of_mixture);
         for (i64 i = 0; i < n; i += LANES) {
             REAL at[LANES] = {0}, by[4][LANES], *restrict w = by[0], *restrict y = by[1], *restrict z = by[2];
             REAL *restrict v = by[3];
             i64 rows = smaller(LANES, n - i);
-            for (int l = 0; l < 4 * LANES; l++) by[0][l] = 0;
+            memset(by, 0, sizeof by);
             for (i64 l = 0; l < rows; l++) {
                 at[l] = x[(i + l) * d];
                 for (i64 u = 0; u < left; u++) {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 SWITCH = "LAMINA_NATIVE"
 
-_FOLDER = Path(__file__).parent
+_LIBRARY = Path(__file__).with_name("_kernels.so")
+_OPENMP = "libgomp.so.1"
 # Of each function its arguments in order: p a pointer, i an int64, d a float64.
 _ARGUMENTS = {
     "lamina_forward": "p pi pi iii did",
@@ -45,20 +46,17 @@ def load() -> ctypes.CDLL | None:
     """Return the library, or ``None``: what needs it then takes torch's operations, which are slower.
 
     There is none where the package was installed without a C compiler, where its sources have changed since, where the
-    environment variable LAMINA_NATIVE is 0, and where torch does not use GNU's OpenMP: with a second set of threads on
-    the same cores each would wait for the other.
+    environment variable LAMINA_NATIVE is 0, and where torch brings an OpenMP of its own: with two sets of threads on
+    the same cores, each would wait for the other.
     """
-    if os.environ.get(SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0" or not _LIBRARY.exists() or not _shares_openmp():
         return None
-    import torch  # noqa: F401  # its OpenMP must be there first, for the library to share it
-
     try:
-        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-        library = ctypes.CDLL(str(_FOLDER / "_kernels.so"))
-    except (OSError, AttributeError):  # Windows has no such modes
+        library = ctypes.CDLL(str(_LIBRARY))
+    except OSError:
         return None
     library.lamina_source.restype = ctypes.c_char_p
-    if library.lamina_source().decode() != _source():
+    if library.lamina_source().decode() != source_hash(_LIBRARY.parent):
         return None
     of_reals = {f"{name}_{real}": letters for name, letters in _ARGUMENTS.items() for real in ("float", "double")}
     for name, letters in (of_reals | _OF_ONE_KIND).items():
@@ -67,6 +65,20 @@ def load() -> ctypes.CDLL | None:
     return library
 
 
-def _source() -> str:
-    sources = sorted(_FOLDER.glob("*.[ch]"))  # as in hatch_build.py
-    return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
+def source_hash(folder: Path) -> str:
+    """Return a SHA-256 of the C sources, as hatch_build.py has written it into the library."""
+    return hashlib.sha256(b"".join(each.read_bytes() for each in sorted(folder.glob("*.[ch]")))).hexdigest()
+
+
+def _shares_openmp() -> bool:
+    """Return whether the library will find the OpenMP that torch has loaded, by the name that it asks for."""
+    import torch  # loads it
+
+    beside = Path(torch.__file__).parent
+    folders, kinds = (beside / "lib", beside.parent / "torch.libs"), ("libgomp*", "libomp*", "libiomp*")
+    bundled = {each.name for folder in folders for kind in kinds for each in folder.glob(kind)}
+    try:
+        ctypes.CDLL(_OPENMP, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except (OSError, AttributeError):  # Windows has no such modes
+        return False
+    return bundled <= {_OPENMP}

@@ -239,6 +239,7 @@ FOR_PROCESSORS static double NAME(cross_entropy_part)(const REAL *outputs, const
         const REAL *z = outputs + i * k;
         REAL *e = gradient + i * k;
         REAL largest = z[0], total = 0, of_all = 0, weight = weights ? weights[i * weight_distance] : 1;
+        if (target[i] < 0 || target[i] >= k) return NAN; /* no class: the loss says that something is wrong */
         for (i64 c = 1; c < k; c++) largest = z[c] > largest ? z[c] : largest;
         for (i64 c = 0; c < k; c++) {
             of_all += z[c] - largest;
