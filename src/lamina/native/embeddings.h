@@ -220,6 +220,15 @@ FOR_PROCESSORS static void NAME(periodic_part)(const REAL *x, const REAL *freque
     }
 }
 
+/* bounded (n, d) <- x / sqrt(1 + (x / 3)^2), and a copy of it to out (c, n, d) of each member. */
+void NAME(lamina_bound)(const REAL *x, REAL *bounded, REAL *out, i64 out_distance, i64 out_row, i64 c, i64 n, i64 d)
+{
+    for (i64 u = 0; u < n * d; u++) bounded[u] = x[u] / SQRT(1 + x[u] * x[u] / 9);
+    for (i64 m = 0; m < c; m++)
+        for (i64 i = 0; i < n; i++)
+            memcpy(out + m * out_distance + i * out_row, bounded + i * d, (size_t)d * sizeof(REAL));
+}
+
 /* x (n, d); frequency, phase (c, d, f), mixture (c, d, f, width), bias (c, d, width), each at its distance. */
 void NAME(lamina_periodic)(const REAL *x, const REAL *frequency, i64 frequency_distance, const REAL *phase,
                            i64 phase_distance, const REAL *mixture, i64 mixture_distance, const REAL *bias,

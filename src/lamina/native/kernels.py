@@ -191,6 +191,11 @@ def pieces_backward(
     )  # fmt: skip
 
 
+def bound(x: Tensor, bounded: Tensor, out: Tensor) -> None:
+    """Fill ``bounded`` (n, d), and ``out`` (c, n, d) for each member, with x / sqrt(1 + (x / 3)²)."""
+    _function("lamina_bound", x.dtype)(x.data_ptr(), bounded.data_ptr(), *_rows(out), *out.shape)
+
+
 def fits_periodic(mixture: Tensor) -> bool:
     """Return whether ``periodic`` is for a ``mixture`` (c, d, frequencies, width)."""
     return mixture.shape[2] <= _MOST_FREQUENCIES

@@ -25,6 +25,7 @@ _ARGUMENTS = {
     "lamina_find_pieces": "pppp pp iii",
     "lamina_pieces": "pp pi pi pii iiiii",
     "lamina_pieces_back": "pp pii pii pi pi iiiii",
+    "lamina_bound": "pp pii iii",
     "lamina_periodic": "p pi pi pi pi pii iiiii",
     "lamina_periodic_back": "p ppp pii pi pi pi pi iiiii",
     "lamina_pick": "pi pi pii iii",

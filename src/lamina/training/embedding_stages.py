@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lamina.native import kernels
-from lamina.network.embeddings import Periodic, PiecewiseEmbedding
+from lamina.network.embeddings import PiecewiseEmbedding
 
 Learned = list[tuple[Tensor, Tensor]]
 
@@ -124,23 +124,22 @@ class PeriodicStage:
 
 
 class CompiledPeriodicStage:
-    """The same by compiled loops.
+    """The same by compiled loops, which take x itself.
 
     Args:
+        n: rows.
         learned: f and p (c, d, frequencies), W (c, d, frequencies, width) and b (c, d, width), each with its gradient.
-        embedding: one of the layers.
     """
 
-    def __init__(self, learned: Learned, embedding: Periodic) -> None:
-        self.embedding = embedding
+    def __init__(self, n: int, learned: Learned) -> None:
         self.values, self.by_values = ([pair[i] for pair in learned] for i in (0, 1))
         _, d, _, width = self.values[2].shape
         self.mixed = d * width
+        self.bounded = self.values[0].new_empty(n, d)
 
     def forward(self, x: Tensor, out: Tensor) -> None:
-        self.bounded = self.embedding.fixed(x)
-        kernels.periodic(self.bounded, self.values, out[:, :, : self.mixed])
-        out[:, :, self.mixed :] = self.bounded
+        kernels.bound(x, self.bounded, out[:, :, self.mixed :])
+        kernels.periodic(self.bounded, self.values, out)
 
     def backward(self, gradient: Tensor) -> None:
         kernels.periodic_backward(self.bounded, self.values, gradient, self.by_values)

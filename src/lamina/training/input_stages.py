@@ -91,6 +91,9 @@ class InputStage:
         categories = self.layer.categories
         self.which = torch.empty(0) if categories is None else categories.hot[categories.column]
         self.one_hot = slice(end - len(self.which), end)
+        # Windows on the columns, made once: a small step notices each of them.
+        self.places = {columns.start: self.out[:, :, columns] for columns, _ in self.embeddings}
+        self.of_one_hot = self.out[:, :, self.one_hot]
 
     def forward(self, inputs: Inputs) -> Tensor:
         if self.layer.n_pixels == self.layer.width:  # without another tensor of the images' size
@@ -99,15 +102,14 @@ class InputStage:
             return self.out
         left, categories, at = dict(inputs), self.layer.categories, 0
         compiled = isinstance(self.numbers, CompiledPiecewiseStage | CompiledPeriodicStage)
-        numbers = left.pop("numbers").to(self.layer.dtype) if compiled else None
+        numbers = left.pop("numbers").to(self.layer.dtype).contiguous() if compiled else None
         codes = left.pop("codes", None) if self.is_compiled else left.get("codes")
         fixed = self.layer.fixed(left)
         if not self.embeddings and codes is None and list(fixed) == ["numbers"]:
             return fixed["numbers"].expand(len(self.out), -1, -1)
         if self.numbers is not None:
-            columns = self.embeddings[0][0]
-            self.numbers.forward(fixed.pop("numbers") if numbers is None else numbers, self.out[:, :, columns])
-            at = columns.stop
+            self.numbers.forward(fixed.pop("numbers") if numbers is None else numbers, self.places[0])
+            at = self.embeddings[0][0].stop
         for name in ("numbers", "flags", "one_hot"):
             if name in fixed:
                 values = fixed[name]
@@ -115,10 +117,10 @@ class InputStage:
                 at += values.shape[1]
         if categories is not None and codes is not None:
             if self.is_compiled and len(self.which):
-                kernels.one_hot(codes, self.which, categories.code, self.out[:, :, self.one_hot])
+                kernels.one_hot(codes, self.which, categories.code, self.of_one_hot)
             at = self.one_hot.stop
             for i, (columns, stage) in zip(categories.embedded, self.tables, strict=True):
-                stage.forward(codes[:, i], self.out[:, :, columns])
+                stage.forward(codes[:, i], self.places[columns.start])
                 at = columns.stop
         if "pixels" in fixed:
             self.out[:, :, at:] = fixed["pixels"]
@@ -136,5 +138,5 @@ def _stage_of_numbers(pieces: PiecewiseEmbedding | Periodic, n: int, learned: Le
             return CompiledPiecewiseStage(n, learned, pieces)
         return PiecewiseStage(n, learned)
     if kernels.suits(pieces.phase) and kernels.fits_periodic(learned[2][0]):
-        return CompiledPeriodicStage(learned, pieces)
+        return CompiledPeriodicStage(n, learned)
     return PeriodicStage(n, learned)
