@@ -119,12 +119,13 @@ def cross_entropy(outputs: Tensor, target: Tensor, weights: Tensor | None, smoot
         weights: of rows (n,), or of rows for each member (n, m).
         smoothing: share of the target that all classes have alike.
     """
-    return _mean_and_gradient("lamina_cross_entropy", outputs, target, weights, smoothing)
+    return _mean_and_gradient("lamina_cross_entropy", outputs, target.to(torch.int64), weights, smoothing)
 
 
 def squared_error(outputs: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the mean of (outputs - target)^2 and its derivative by ``outputs`` (m, n, k); ``target`` is (n, k)."""
-    return _mean_and_gradient("lamina_squared_error", outputs, target, weights)
+    assert target.shape == outputs.shape[1:]
+    return _mean_and_gradient("lamina_squared_error", outputs, target.to(outputs.dtype), weights)
 
 
 def _mean_and_gradient(
@@ -133,6 +134,7 @@ def _mean_and_gradient(
     mean, gradient, target = outputs.new_empty(()), torch.empty_like(outputs), target.contiguous()
     of_weights: tuple[int | None, int, int] = (None, 0, 0)
     if weights is not None:
+        weights = weights.to(outputs.dtype)
         of_weights = (weights.data_ptr(), 0 if weights.ndim == 1 else weights.stride(1), weights.stride(0))
     _function(name, outputs.dtype)(
         outputs.data_ptr(), target.data_ptr(), *of_weights, mean.data_ptr(), gradient.data_ptr(), *outputs.shape,
@@ -149,7 +151,7 @@ def one_hot(codes: Tensor, which: Tensor, code: Tensor, out: Tensor) -> None:
         which: (columns,) int64, which of a row's codes the column is about.
         code: (columns,) int32, the code for 1.
     """
-    codes = codes.contiguous()
+    codes = codes.to(torch.int32).contiguous()
     _function("lamina_one_hot", out.dtype)(
         codes.data_ptr(), which.data_ptr(), code.data_ptr(), *_rows(out), *out.shape[:2], codes.shape[1], out.shape[2]
     )
@@ -230,6 +232,7 @@ def periodic_backward(x: Tensor, learned: Sequence[Tensor], gradient: Tensor, by
 
 def pick(table: Tensor, codes: Tensor, out: Tensor) -> None:
     """Fill ``out`` (c, n, width) with those rows of ``table`` (c, n_codes, width) that ``codes`` (n,) int32 name."""
+    codes = codes.to(torch.int32)
     _function("lamina_pick", table.dtype)(
         *_first_axis(table), *_first_axis(codes), *_rows(out), len(table), len(codes), table.shape[2]
     )
@@ -237,6 +240,7 @@ def pick(table: Tensor, codes: Tensor, out: Tensor) -> None:
 
 def pick_backward(gradient: Tensor, codes: Tensor, by_table: Tensor) -> None:
     """Fill ``by_table`` (c, n_codes, width), the gradient by the table of ``pick``, from that by its result."""
+    codes = codes.to(torch.int32)
     _function("lamina_pick_back", by_table.dtype)(
         *_rows(gradient), *_first_axis(codes), *_first_axis(by_table), len(by_table), len(codes), *by_table.shape[1:]
     )

@@ -231,6 +231,7 @@ def _stages(modules: list[nn.Module], first: FirstStage, narrow: bool) -> list[S
         hidden = _take_hidden(left) if is_compiled else None
         if hidden is not None:
             stages.append(HiddenStage(_biases_of(maps), *hidden))
+            maps = []
             continue
         module = left.pop(0)
         if is_compiled and isinstance(module, nn.BatchNorm1d):
