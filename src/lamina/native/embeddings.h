@@ -310,7 +310,8 @@ void NAME(lamina_periodic_back)(const REAL *x, const REAL *frequency, const REAL
 #pragma omp parallel for collapse(2) schedule(static) if (c * n * d * frequencies > ON_ONE_THREAD / 8)
     for (i64 m = 0; m < c; m++)
         for (i64 j = 0; j < d; j++) {
-            i64 of_frequency = m * frequency_distance + j * frequencies, of_phase = m * phase_distance + j * frequencies;
+            i64 of_frequency = m * frequency_distance + j * frequencies;
+            i64 of_phase = m * phase_distance + j * frequencies;
             i64 of_mixture = m * mixture_distance + j * frequencies * width, of_bias = m * bias_distance + j * width;
             NAME(periodic_back_part)(x + j, frequency + of_frequency, phase + of_phase, mixture + of_mixture,
                                      gradient + m * gradient_distance + j * width, gradient_row,

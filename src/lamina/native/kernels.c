@@ -1,7 +1,7 @@
 /* The loops between the products of a training step, each in one pass over its numbers where torch takes several.
  *
- * Python has checked every argument (lamina/native/kernels.py). Loops are plain, and the compiler makes them for what
- * processors there are; the threads are those of torch, whose OpenMP this library shares. */
+ * Nothing is checked here: lamina/native/kernels.py says what it hands over. Loops are plain, and the compiler makes
+ * vectors of them for several processors; the threads are those of torch, whose OpenMP this library shares. */
 
 #include <math.h>
 #include <omp.h>
@@ -12,7 +12,7 @@
 
 typedef int64_t i64;
 
-/* Chosen when the library is loaded. Threads must be started outside: code in a parallel region is not compiled anew. */
+/* Chosen when the library is loaded. Threads are started outside: a parallel region is not compiled anew. */
 #if defined(__x86_64__) && defined(__gnu_linux__)
 #define FOR_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -22,7 +22,7 @@ typedef int64_t i64;
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define ON_ONE_THREAD 32768  /* numbers: with fewer, a second thread would not be worth waking */
-#define COLUMNS 512          /* whose sums a thread keeps on its stack: in one array, threads would wait for each other */
+#define COLUMNS 512          /* whose sums a thread keeps on its stack: in one array, threads wait for each other */
 #define LARGEST_BLOCKS 64
 #define LARGEST_NARROW 16384 /* weights of a layer of few outputs, which then fit on the stack */
 
@@ -56,6 +56,9 @@ static void *allocate(i64 n_bytes)
 #define C8 0.10422916220813978
 #define C9 (-0.012031585942120619)
 #define C10 0.0011309237482517954
+#define SERIES_OF_7(s, last) \
+    (((((((last) * (s) + (REAL)C5) * (s) + (REAL)C4) * (s) + (REAL)C3) * (s) + (REAL)C2) * (s) + (REAL)C1) * (s) + \
+     (REAL)C0)
 
 #define REAL float
 #define NAME(name) name##_float
@@ -64,7 +67,7 @@ static void *allocate(i64 n_bytes)
 #define LOG logf
 #define RINT rintf
 #define FABS fabsf
-#define SERIES(s) (((((((REAL)C6 * (s) + (REAL)C5) * (s) + (REAL)C4) * (s) + (REAL)C3) * (s) + (REAL)C2) * (s) + (REAL)C1) * (s) + (REAL)C0)
+#define SERIES(s) SERIES_OF_7(s, (REAL)C6)
 #include "of_reals.h"
 #include "embeddings.h"
 #undef REAL
@@ -82,8 +85,7 @@ static void *allocate(i64 n_bytes)
 #define LOG log
 #define RINT rint
 #define FABS fabs
-#define SERIES(s) \
-    ((((((((((C10 * (s) + C9) * (s) + C8) * (s) + C7) * (s) + C6) * (s) + C5) * (s) + C4) * (s) + C3) * (s) + C2) * (s) + C1) * (s) + C0)
+#define SERIES(s) SERIES_OF_7(s, (((C10 * (s) + C9) * (s) + C8) * (s) + C7) * (s) + C6)
 #include "of_reals.h"
 #include "embeddings.h"
 #include "pixels.h"

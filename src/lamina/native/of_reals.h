@@ -1,8 +1,8 @@
 /* Kernels for one kind of number: kernels.c includes this file with REAL float, and again with REAL double.
  *
  * Arrays are dense, row by row. A function that ends in _part does a part of the work and is compiled for several
- * processors; the one that Python calls divides the work among threads so that no two add to one number: results do not
- * depend on the number of threads. */
+ * processors; the one that Python calls gives each thread members, or rows where there are fewer members than threads.
+ * What several threads have summed up is added in their order: results repeat with the same number of threads. */
 
 /* x <- dropout(σ(x + bias)) in rows [from, to) of (n, units); σ(z) = z where z > 0, else slope z. */
 FOR_PROCESSORS static void NAME(forward_part)(REAL *restrict x, const REAL *restrict bias,
@@ -265,9 +265,9 @@ void NAME(lamina_cross_entropy)(const REAL *outputs, const i64 *target, const RE
         for (i64 at = block * height, end = smaller(m * n, at + height), next; at < end; at = next) {
             i64 j = at / n, first = j * n; /* rows of one member at a time */
             next = smaller(end, first + n);
-            sums[block] += NAME(cross_entropy_part)(outputs + first * k, target, weights ? weights + j * of_member : NULL,
-                                                    of_row, gradient + first * k, k, at - first, next - first,
-                                                    (REAL)smoothing, (REAL)(1.0 / (m * n)));
+            sums[block] += NAME(cross_entropy_part)(
+                outputs + first * k, target, weights ? weights + j * of_member : NULL, of_row, gradient + first * k, k,
+                at - first, next - first, (REAL)smoothing, (REAL)(1.0 / (m * n)));
         }
     }
     double sum = 0;
@@ -435,7 +435,7 @@ FOR_PROCESSORS static void NAME(adam_part)(REAL *restrict weight, const REAL *re
     }
 }
 
-/* decoupled: decay as in AdamW (Loshchilov and Hutter 2019, algorithm 2); else as a penalty. step: this one's, from 1. */
+/* decoupled: decay as in AdamW (Loshchilov and Hutter 2019, algorithm 2); else as a penalty. step: from 1. */
 void NAME(lamina_adam)(REAL *weight, const REAL *gradient, REAL *mean, REAL *square, i64 n, double rate,
                        double beta1, double beta2, double epsilon, double decay, i64 decoupled, double step)
 {
