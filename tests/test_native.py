@@ -355,10 +355,7 @@ def test_adam_step_by_step(n, decoupled, threads):
     mine, mean, square = weight.detach().clone(), torch.zeros(n, dtype=F64), torch.zeros(n, dtype=F64)
     for step in range(1, 6):
         weight.grad = random(n, seed=step)
-        kernels.adam_(
-            mine, weight.grad, mean, square, lr=0.01, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1,
-            decoupled=decoupled, step=step,
-        )  # fmt: skip
+        kernels.adam_(mine, weight.grad, mean, square, 0.01, 0.8, 0.95, 1e-6, 0.1, decoupled, step)
         reference.step()
         torch.testing.assert_close(mine, weight.detach(), rtol=1e-12, atol=1e-14)
 

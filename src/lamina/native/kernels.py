@@ -247,13 +247,16 @@ def pick_backward(gradient: Tensor, codes: Tensor, by_table: Tensor) -> None:
 
 
 def adam_(
-    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, *, lr: float, beta1: float, beta2: float,
-    eps: float, weight_decay: float, decoupled: bool, step: float,
+    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rate: float, beta1: float, beta2: float,
+    epsilon: float, decay: float, decoupled: bool, step: int,
 ) -> None:  # fmt: skip
-    """Move ``weight`` by a step of Adam, the ``step``-th; all four tensors are of one shape."""
+    """Move ``weight`` by a step of Adam, the ``step``-th, with the weight decay of AdamW if ``decoupled``.
+
+    All four tensors are of one shape; the running mean and mean square of the gradient move too.
+    """
     _function("lamina_adam", weight.dtype)(
-        weight.data_ptr(), gradient.data_ptr(), mean.data_ptr(), square.data_ptr(), weight.numel(), lr, beta1, beta2,
-        eps, weight_decay, decoupled, step,
+        weight.data_ptr(), gradient.data_ptr(), mean.data_ptr(), square.data_ptr(), weight.numel(), rate, beta1, beta2,
+        epsilon, decay, decoupled, step,
     )  # fmt: skip
 
 

@@ -8,12 +8,19 @@ from lamina.training.bfloat16 import LEAST_PRODUCTS, Bfloat16AffineStage
 
 
 class AffineStage:
-    """X W + b for members that stand apart: ``weight`` (m, fan_in, fan_out), ``bias`` (m, 1, fan_out)."""
+    """X W + b for members that stand apart: ``weight`` (m, fan_in, fan_out), ``bias`` (m, 1, fan_out).
+
+    Attributes:
+        has_bias: whether the bias is added here; if not, the stage behind adds it and makes its gradient.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
         m, fan_in, fan_out = weight.shape
         self.weight, self.bias, self.by_weight, self.by_bias = weight, bias, by_weight, by_bias
+        self.transposed = weight.transpose(1, 2)
         self.out, self.by_input = weight.new_empty(m, n, fan_out), weight.new_empty(m, n, fan_in)
+        # Into memory with gaps torch would multiply member by member.
+        self.product = by_weight if by_weight.is_contiguous() else torch.empty(by_weight.shape, dtype=weight.dtype)
         self.has_bias = True
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,12 +30,14 @@ class AffineStage:
 
     def backward(self, gradient: Tensor) -> Tensor:
         self.backward_to_weights(gradient)
-        return torch.bmm(gradient, self.weight.transpose(1, 2), out=self.by_input)
+        return torch.bmm(gradient, self.transposed, out=self.by_input)
 
     def backward_to_weights(self, gradient: Tensor) -> None:
         if self.has_bias:
             torch.sum(gradient, 1, keepdim=True, out=self.by_bias)
-        torch.bmm(self.input.transpose(1, 2), gradient, out=self.by_weight)
+        torch.bmm(self.input.transpose(1, 2), gradient, out=self.product)
+        if self.product is not self.by_weight:
+            self.by_weight.copy_(self.product)
 
 
 class OneAffineStage:
@@ -54,15 +63,19 @@ class OneAffineStage:
         return self.out
 
     def backward(self, gradient: Tensor) -> Tensor:
-        self.backward_to_weights(gradient)
-        torch.mm(gradient[0], self.transposed, out=self.by_rows)
+        by_rows = self._to_weights(gradient)
+        torch.mm(by_rows, self.transposed, out=self.by_rows)
         return self.by_input
 
     def backward_to_weights(self, gradient: Tensor) -> None:
+        self._to_weights(gradient)
+
+    def _to_weights(self, gradient: Tensor) -> Tensor:
         by_rows = gradient[0]
         if self.has_bias:
             torch.sum(by_rows, 0, out=self.by_vector)
         torch.mm(self.rows.t(), by_rows, out=self.by_matrix)
+        return by_rows
 
 
 class NarrowAffineStage:

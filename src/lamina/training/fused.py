@@ -36,6 +36,7 @@ class FusedOptimizer:
         self._counter: Any = self._n_steps.numpy() if device.type == "cpu" else self._n_steps
         parameters = [parameter for group in groups for parameter in group["params"]]
         self._is_compiled = kind != "SGD" and all(kernels.suits(each) for each in parameters)
+        self._numbers = [options[name] for name in ("beta1", "beta2", "eps")] if self._is_compiled else []
         names = () if options.get("momentum") == 0 else _KEPT[kind]
         self._kept = [[[torch.zeros_like(each) for each in group["params"]] for _ in names] for group in groups]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
@@ -51,14 +52,14 @@ class FusedOptimizer:
             for group, kept in zip(self.param_groups, self._kept, strict=True):
                 params: list[Tensor] = group["params"]
                 gradients: Any = [parameter.grad for parameter in params]
-                varying = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
+                rate, decay = group["lr"], group["weight_decay"]
                 if self._is_compiled and all(each.is_contiguous() for each in gradients):
-                    options = {**varying, **self.options, "decoupled": self.kind == "AdamW", "step": n_steps}
+                    numbers: list[Any] = [rate, *self._numbers, decay, self.kind == "AdamW", n_steps]
                     for tensors in zip(params, gradients, *kept, strict=True):
-                        kernels.adam_(*tensors, **options)
+                        kernels.adam_(*tensors, *numbers)
                     continue
                 of_torch: Any = _OF_TORCH[self.kind]
-                options = {**varying, **self.options, **_FIXED[self.kind]}
+                options = {"lr": rate, "weight_decay": decay, **self.options, **_FIXED[self.kind]}
                 if self.kind == "SGD":
                     of_torch(params, gradients, *(kept or [[]]), **options)
                 else:
