@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def threads(request):
 
 
 @needs_compiler
+@pytest.mark.skipif(os.environ.get(library.SWITCH) == "0", reason=f"{library.SWITCH} is 0")
 def test_where_there_is_a_compiler_there_are_loops():
     assert library.load() is not None
 
