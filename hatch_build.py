@@ -3,8 +3,8 @@
 Without a C compiler the package is installed all the same: `lamina` then leaves these loops to torch, and is slower.
 """
 
-import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +16,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NATIVE = Path("src", "lamina", "native")
 LIBRARY = "_kernels.so"
+# By this the library is known again when it is loaded.
+source_hash = runpy.run_path(str(Path(__file__).parent / NATIVE / "library.py"))["source_hash"]
 FLAGS = [
     "-std=gnu11", "-O3", "-shared", "-fPIC", "-fopenmp", "-Wall", "-Wextra",
     # Sums in the order of vectors. No -ffast-math: with it, the library would change how every other one in the process
@@ -34,8 +36,7 @@ def compile_library(folder: Path) -> str:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return "no C compiler was found (cc, gcc, or the one that CC names)"
-    sources = sorted(folder.glob("*.[ch]"))  # as in lamina/native/library.py, which must find the same
-    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
+    digest = source_hash(folder)
     made = folder / f"{LIBRARY}.{os.getpid()}"
     command = [*compiler.split(), *FLAGS, f'-DLAMINA_SOURCE="{digest}"', str(folder / "kernels.c"), "-o", str(made)]
     try:

@@ -1,4 +1,4 @@
-/* Embeddings of numbers for one kind of number, of c members at once; kernels.c includes this file twice. A column's
+/* Inputs made of numbers and codes, for c members at once and one kind of number; kernels.c includes this file twice. A column's
  * learned numbers lie one after the other, and those of members at equal distances. */
 
 /* share (n, d) <- how far each x reaches into its piece, from 0 to 1, and place <- which one that is. Column j has
@@ -318,6 +318,18 @@ void NAME(lamina_periodic_back)(const REAL *x, const REAL *frequency, const REAL
                                      by_frequency + of_frequency, by_phase + of_phase, by_mixture + of_mixture,
                                      by_bias + of_bias, n, d, frequencies, width);
         }
+}
+
+/* out (c, n, columns) <- 1 where column k is of the code that a row has at which[k], else 0; codes (n, n_codes). */
+void NAME(lamina_one_hot)(const int32_t *codes, const i64 *which, const int32_t *code, REAL *out, i64 out_distance,
+                          i64 out_row, i64 c, i64 n, i64 n_codes, i64 columns)
+{
+#pragma omp parallel for schedule(static) if (c * n * columns > ON_ONE_THREAD)
+    for (i64 i = 0; i < n; i++) {
+        REAL *row = out + i * out_row;
+        for (i64 k = 0; k < columns; k++) row[k] = codes[i * n_codes + which[k]] == code[k];
+        for (i64 m = 1; m < c; m++) memcpy(row + m * out_distance, row, (size_t)columns * sizeof(REAL));
+    }
 }
 
 /* out (c, n, width) <- the row of each table (c, n_codes, width) that the code of a row names. */

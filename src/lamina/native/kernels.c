@@ -108,5 +108,8 @@ void lamina_xorshift(uint64_t *x, i64 n)
     for (i64 block = 0; block < blocks; block++) xorshift_part(x, block * width, smaller(n, (block + 1) * width));
 }
 
+/* What Python must know before it calls: more would not fit on the stack. */
+const i64 lamina_largest_narrow = LARGEST_NARROW, lamina_most_frequencies = MOST_FREQUENCIES;
+
 /* What the library was made of, so that one that is left over from other sources is not used. */
 const char *lamina_source(void) { return LAMINA_SOURCE; }

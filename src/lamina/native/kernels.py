@@ -5,6 +5,7 @@ A function here is for tensors that ``suits`` accepts, and gives what torch's op
 """
 
 from collections.abc import Sequence
+from ctypes import c_int64
 from functools import cache
 from typing import Any
 
@@ -15,8 +16,7 @@ from lamina.native.library import load
 
 _REALS = {torch.float32: "float", torch.float64: "double"}
 # A map to more outputs than these is a matrix product like any other.
-_NARROW_OUTPUTS, _NARROW_WEIGHTS = 16, 16384
-_MOST_FREQUENCIES = 32
+_NARROW_OUTPUTS = 16
 
 
 def suits(x: Tensor) -> bool:
@@ -88,7 +88,7 @@ def normalize_backward_(
 def is_narrow(weight: Tensor) -> bool:
     """Return whether ``narrow_forward`` is for the maps of ``weight`` (m, units, k)."""
     _, units, k = weight.shape
-    return k <= _NARROW_OUTPUTS and units * -(-k // 4) * 4 <= _NARROW_WEIGHTS and suits(weight)
+    return k <= _NARROW_OUTPUTS and suits(weight) and units * -(-k // 4) * 4 <= _limit("lamina_largest_narrow")
 
 
 def narrow_forward(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def bound(x: Tensor, bounded: Tensor, out: Tensor) -> None:
 
 def fits_periodic(mixture: Tensor) -> bool:
     """Return whether ``periodic`` is for a ``mixture`` (c, d, frequencies, width)."""
-    return mixture.shape[2] <= _MOST_FREQUENCIES
+    return mixture.shape[2] <= _limit("lamina_most_frequencies")
 
 
 def periodic(x: Tensor, learned: Sequence[Tensor], out: Tensor) -> None:
@@ -324,3 +324,10 @@ def _rows(x: Tensor) -> tuple[int, int, int]:
 @cache
 def _function(name: str, dtype: torch.dtype | None = None) -> Any:
     return getattr(load(), name if dtype is None else f"{name}_{_REALS[dtype]}")
+
+
+@cache
+def _limit(name: str) -> int:
+    library = load()
+    assert library is not None
+    return c_int64.in_dll(library, name).value

@@ -67,7 +67,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def source_hash(folder: Path) -> str:
-    """Return a SHA-256 of the C sources, as hatch_build.py has written it into the library."""
+    """Return a SHA-256 of the C sources, which hatch_build.py writes into the library."""
     return hashlib.sha256(b"".join(each.read_bytes() for each in sorted(folder.glob("*.[ch]")))).hexdigest()
 
 

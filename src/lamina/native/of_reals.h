@@ -258,7 +258,7 @@ void NAME(lamina_cross_entropy)(const REAL *outputs, const i64 *target, const RE
                                 REAL *mean, REAL *gradient, i64 m, i64 n, i64 k, double smoothing)
 {
     double sums[LARGEST_BLOCKS];
-    i64 blocks = smaller(LARGEST_BLOCKS, (m * n * k + 1023) / 1024), height = (m * n + blocks - 1) / blocks;
+    i64 blocks = smaller(LARGEST_BLOCKS, part_of(m * n * k, 1024)), height = part_of(m * n, blocks);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (i64 block = 0; block < blocks; block++) {
         sums[block] = 0;
@@ -307,18 +307,6 @@ void NAME(lamina_squared_error)(const REAL *outputs, const REAL *target, const R
         sum += NAME(squared_error_part)(outputs + j * n * k, target, weights ? weights + j * of_member : NULL, of_row,
                                         gradient + j * n * k, n, k, (REAL)(1.0 / (m * n * k)));
     *mean = (REAL)(sum / (m * n * k));
-}
-
-/* out (c, n, columns) <- 1 where column k is of the code that a row has at which[k], else 0; codes (n, n_codes). */
-void NAME(lamina_one_hot)(const int32_t *codes, const i64 *which, const int32_t *code, REAL *out, i64 out_distance,
-                          i64 out_row, i64 c, i64 n, i64 n_codes, i64 columns)
-{
-#pragma omp parallel for schedule(static) if (c * n * columns > ON_ONE_THREAD)
-    for (i64 i = 0; i < n; i++) {
-        REAL *row = out + i * out_row;
-        for (i64 k = 0; k < columns; k++) row[k] = codes[i * n_codes + which[k]] == code[k];
-        for (i64 m = 1; m < c; m++) memcpy(row + m * out_distance, row, (size_t)columns * sizeof(REAL));
-    }
 }
 
 /* out (n, k) <- x W + bias in rows [from, to), for a W (units, k) of few columns. */

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from lamina.native import kernels
 from lamina.network.layers import Dropout
 
-# The members of a part of a map, their biases (c, 1, units), and the gradient of these.
-Biases = Sequence[tuple[slice, Tensor, Tensor]]
+# The members of a part of a map (``None``: all), their biases (c, 1, units), and the gradient of these.
+Biases = Sequence[tuple[slice | None, Tensor, Tensor]]
 
 
 class HiddenStage:
@@ -23,20 +23,20 @@ class HiddenStage:
 
     def __init__(self, biases: Biases, slope: float, dropout: Dropout | None) -> None:
         self.slope, self.dropout = slope, dropout
-        self.biases: Sequence[tuple[slice, Tensor | None, Tensor | None]] = biases or [(slice(None), None, None)]
+        self.biases: Sequence[tuple[slice | None, Tensor | None, Tensor | None]] = biases or [(None, None, None)]
         self.threshold, self.factor = _of_dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         bits = _draw(self.dropout, x)
         for members, bias, _ in self.biases:
-            of_part = None if bits is None else bits[:, members]
-            kernels.forward_(x[members], bias, self.slope, of_part, self.threshold, self.factor)
+            of_part = bits if bits is None or members is None else bits[:, members]
+            kernels.forward_(_of(x, members), bias, self.slope, of_part, self.threshold, self.factor)
         self.output = x
         return x
 
     def backward(self, gradient: Tensor) -> Tensor:
         for members, _, by_bias in self.biases:
-            kernels.backward_(gradient[members], self.output[members], by_bias, self.slope, self.factor)
+            kernels.backward_(_of(gradient, members), _of(self.output, members), by_bias, self.slope, self.factor)
         return gradient
 
 
@@ -75,6 +75,10 @@ class NormalizedStage:
 
     def backward(self, gradient: Tensor) -> Tensor:
         return kernels.normalize_backward_(gradient, self.out, self.input, self.columns_back, self.slope, self.factor)
+
+
+def _of(x: Tensor, members: slice | None) -> Tensor:
+    return x if members is None else x[members]
 
 
 def _of_dropout(dropout: Dropout | None) -> tuple[int, float]:

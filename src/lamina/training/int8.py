@@ -92,12 +92,12 @@ class PixelAffineStage:
         self.noise = _noise(m, n, units)
         self.by_out_8 = weight.new_empty(n, m * units, dtype=torch.int8)
         self.factor, self.constant = weight.new_empty(2, m * units)
-        self.compiled = kernels.suits(weight)
+        self.is_compiled = kernels.suits(weight)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (m, n, units) of pixels (m, n, pixels), which are the same for each member."""
         self.pixels = pixels[0]
-        if self.compiled:
+        if self.is_compiled:
             scales = self.factor, self.constant
             kernels.round_weight(self.matrix, self.bias, self.weight_8, *scales, self.pixel_scale, self.pixel_shift)
             torch._int_mm(self.pixels, self.weight_8, out=self.product)
@@ -113,7 +113,7 @@ class PixelAffineStage:
     def backward_to_weights(self, gradient: Tensor) -> None:
         """Set the gradients by weights and biases; ``gradient`` (m, n, units) is overwritten."""
         product = self.by_matrix.view(torch.int32)
-        if self.compiled:
+        if self.is_compiled:
             scales = self.factor, self.constant
             kernels.round_gradient(
                 gradient, self.noise, self.by_out_8, self.by_bias, *scales, self.pixel_scale, self.pixel_shift

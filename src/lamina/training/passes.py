@@ -266,7 +266,7 @@ def _biases_of(maps: Sequence[tuple[slice, Any]]) -> Biases:
         return []
     for _, stage in maps:
         stage.has_bias = False
-    return [(members, stage.bias, stage.by_bias) for members, stage in maps]
+    return [(members if len(maps) > 1 else None, stage.bias, stage.by_bias) for members, stage in maps]
 
 
 def _of_pixels(
@@ -297,7 +297,8 @@ def _first_stage(
     for each, stage in zip(members, inputs, strict=True):
         mine, affines = affines[: len(stage.out)], affines[len(stage.out) :]
         if len(mine) == 1:
-            parts.append((each, _affine_stage(mine[0].weight, mine[0].bias, each.stop - each.start, n, narrow, True)))
+            tensors = _of_members(mine[0], each.stop - each.start)
+            parts.append((each, affine_kind(tensors[0], n, narrow)(*tensors, n)))
             continue
         weight, bias = with_gradients([part.weight for part in mine]), with_gradients([part.bias for part in mine])
         if weight is None or bias is None:
@@ -316,23 +317,24 @@ def _stage(module: nn.Module, like: Tensor, narrow: bool) -> Stage:
     if isinstance(module, nn.BatchNorm1d):
         return BatchNormStage(module, like)
     assert isinstance(module, Affine | MemberAffine)
-    of_map: Stage = _affine_stage(module.weight, module.bias, len(like), like.shape[1], narrow)
-    return of_map
+    tensors, n = _of_members(module, len(like)), like.shape[1]
+    if kernels.is_narrow(tensors[0]):
+        return NarrowAffineStage(*tensors, n)
+    return affine_kind(tensors[0], n, narrow)(*tensors, n)
 
 
-def _affine_stage(
-    weight: nn.Parameter, bias: nn.Parameter, m: int, n: int, narrow: bool, is_first: bool = False
-) -> Any:
-    """Return the map of m members: weight (m, fan_in, fan_out), or (fan_in, m * fan_out) where all read one input."""
+def _of_members(module: Affine | MemberAffine, m: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return weight (m, fan_in, fan_out) and bias (m, 1, fan_out) of m members, and the gradients of both.
+
+    The module's weight is that, or (fan_in, m * fan_out) where all members read one input.
+    """
+    weight, bias = module.weight, module.bias
     assert weight.grad is not None
     assert bias.grad is not None
     values, by_values = weight.detach(), weight.grad
     if weight.ndim == 2:
         values, by_values = (each.view(len(each), m, -1).transpose(0, 1) for each in (values, by_values))
-    make: Any = affine_kind(values, n, narrow)
-    if not is_first and kernels.is_narrow(values):
-        make = NarrowAffineStage
-    return make(values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1), n)
+    return values, bias.detach().view(m, 1, -1), by_values, bias.grad.view(m, 1, -1)
 
 
 def _by_row(x: Tensor) -> Tensor:
