@@ -9,7 +9,7 @@ SOURCE = Path(lamina.__file__).parent
 
 # Each floor in the order in which its files may import one another.
 FLOORS = [
-    ["errors", "registry", "native.library", "native.kernels"],
+    ["errors", "registry", "native.library", "native.kernels", "native.members"],
     ["activation_functions", "activations", "initializers", "losses", "metrics"],
     [
         "option_values",
@@ -53,6 +53,7 @@ FLOORS = [
         "training.affine_stages",
         "training.hidden_stages",
         "training.passes",
+        "training.member_step",
         "training.step",
         "training.loop",
         "training.checkpoint",

@@ -40,7 +40,7 @@ class Loss:
             weighted mean of the members' predictions; the weights of a row add up to 1.
         option: the option of ``lamina.config`` whose number is the third argument of ``per_row`` and ``gradient``.
         together: ``per_row`` and ``gradient`` at once, where that costs less than one after the other.
-        compiled: ``mean_and_gradient`` by compiled loops, with the number of the option as a last argument.
+        compiled: what the compiled loops call it, where they know it.
         target_scaling: how a number target is brought to the size of 1: ``standard`` (mean 0, standard deviation 1), or
             ``mean`` (divided by its mean and not centred, which needs values of at least 0).
     """
@@ -56,7 +56,7 @@ class Loss:
     option: str = ""
     target_scaling: Literal["standard", "mean"] = "standard"
     together: Callable[..., tuple[Tensor, Tensor]] | None = None
-    compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
+    compiled: kernels.CompiledLoss | None = None
 
     def mean_and_gradient(
         self, outputs: Tensor, target: Tensor, weights: Tensor | None = None
@@ -69,7 +69,7 @@ class Loss:
             weights: of rows (n,), or of rows for each member (n, m), see ``weighted_mean``.
         """
         if self.compiled is not None and kernels.suits(outputs):
-            return self.compiled(outputs, target, weights)
+            return kernels.mean_and_gradient(self.compiled, outputs, target, weights)
         m, n, _ = outputs.shape
         flat, targets = outputs[0], target
         if m > 1:
@@ -88,10 +88,11 @@ class Loss:
         if not self.option:
             return self
         number = float(options[self.option])
-        names = ("per_row", "gradient", "together", "compiled")
+        names = ("per_row", "gradient", "together")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         with_number: dict[str, Any] = {name: partial(_with, each, number) for name, each in given.items()}
-        return replace(self, **with_number, option="")
+        compiled = None if self.compiled is None else replace(self.compiled, option=number)
+        return replace(self, **with_number, compiled=compiled, option="")
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -133,12 +134,6 @@ def _cross_entropy_and_gradient(outputs: Tensor, target: Tensor, smoothing: floa
         values.sub_(of_all, alpha=share)
         gradient.sub_(share)
     return values[:, 0], gradient.scatter_add_(1, of_target, at_target.fill_(smoothing - 1))
-
-
-def _compiled_cross_entropy(
-    outputs: Tensor, target: Tensor, weights: Tensor | None, smoothing: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    return kernels.cross_entropy(outputs, target, weights, smoothing)
 
 
 def _log_softmax(outputs: Tensor, dim: int) -> Tensor:
@@ -240,7 +235,7 @@ LOSSES.register(
         average=_average_softmax,
         option="label_smoothing",
         together=_cross_entropy_and_gradient,
-        compiled=_compiled_cross_entropy,
+        compiled=kernels.CROSS_ENTROPY,
     )
 )
 LOSSES.register(
@@ -266,7 +261,7 @@ LOSSES.register(
         output_map=_values,
         source="Bishop 2006, eq. 3.12",
         average=_average_values,
-        compiled=kernels.squared_error,
+        compiled=kernels.SQUARED_ERROR,
     )
 )
 LOSSES.register(

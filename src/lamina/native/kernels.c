@@ -33,6 +33,43 @@ static i64 blocks_for(i64 m) { return m >= omp_get_max_threads() ? 1 : omp_get_m
 static i64 part_of(i64 n, i64 blocks) { return (n + blocks - 1) / blocks; }
 static i64 width_of(i64 n, i64 blocks) { return (part_of(n, blocks) + 15) / 16 * 16; }
 
+enum { CROSS_ENTROPY, SQUARED_ERROR };
+
+/* A step of Adam, the count-th from 1. */
+struct adam {
+    double rate, beta1, beta2, epsilon;
+    i64 decoupled;
+    double count;
+};
+
+/* What a layer of one member does: out (n, fan_out) <- dropout(σ(x weight + bias)), as in lamina_forward; a narrow one
+ * as in lamina_narrow_forward, and σ where the slope is not 1. Addresses are of reals of the library's kind. */
+struct layer {
+    void *weight, *bias; /* weight (fan_in, fan_out), its rows weight_row numbers apart */
+    void *by_weight, *by_bias;
+    void *weight_mean, *weight_square, *bias_mean, *bias_square; /* Adam's moments, which lie as what they are of */
+    void *by_x; /* where the gradient by the input of a first layer goes, or NULL */
+    i64 out;    /* where out begins among those of all layers */
+    i64 input, x; /* of a first layer: which of the inputs it reads, and where in it */
+    i64 weight_row, fan_in, fan_out, is_narrow, threshold;
+    double slope, factor;
+};
+
+/* One step of m members on n rows. */
+struct members_step {
+    void *gemm, *set_threads;   /* BLAS's product of matrices, and what keeps it on one thread */
+    const struct layer *layers; /* (m, depth) */
+    void **inputs;              /* of each x (n, fan_in) or several, one after the other */
+    int16_t **bits;             /* of each layer (n, m, fan_out), or NULL: no dropout */
+    void *target, *weights;     /* as in lamina_loss */
+    void *scratch; /* (threads, scratch_row): outs numbers for out of all layers, twice n * widest, a layer's largest
+                      gradients, LARGEST_NARROW */
+    i64 scratch_row, outs, widest, largest, threads, m, n, depth, loss, of_member, of_row;
+    double option;
+    const struct adam *adam; /* NULL: the gradients are left in by_weight and by_bias, which are not filled otherwise */
+    double decay;            /* of weights */
+};
+
 static void *allocate(i64 n_bytes)
 {
     void *memory = malloc((size_t)n_bytes);
@@ -69,6 +106,7 @@ static void *allocate(i64 n_bytes)
 #define FABS fabsf
 #define SERIES(s) SERIES_OF_7(s, (REAL)C6)
 #include "of_reals.h"
+#include "members.h"
 #include "embeddings.h"
 #undef REAL
 #undef NAME
@@ -87,6 +125,7 @@ static void *allocate(i64 n_bytes)
 #define FABS fabs
 #define SERIES(s) SERIES_OF_7(s, (((C10 * (s) + C9) * (s) + C8) * (s) + C7) * (s) + C6)
 #include "of_reals.h"
+#include "members.h"
 #include "embeddings.h"
 #include "pixels.h"
 

@@ -5,7 +5,8 @@ A function here is for tensors that ``suits`` accepts, and gives what torch's op
 """
 
 from collections.abc import Sequence
-from ctypes import c_int64
+from ctypes import Structure, byref, c_double, c_int64
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -37,7 +38,7 @@ def forward_(
         bits: (n, m, units) int16, dense but for its first axis; a unit is kept, times ``factor``, where its bits are at
             least ``threshold``.
     """
-    function = _function("lamina_forward", x.dtype)
+    function = function_of("lamina_forward", x.dtype)
     function(x.data_ptr(), *_first_axis(bias), *_first_axis(bits), *x.shape, slope, threshold, factor)
     return x
 
@@ -47,7 +48,7 @@ def backward_(gradient: Tensor, y: Tensor, by_bias: Tensor | None, slope: float,
 
     With dropout the slope must be 0: a unit that was dropped is told by its 0 alone.
     """
-    function = _function("lamina_backward", y.dtype)
+    function = function_of("lamina_backward", y.dtype)
     function(gradient.data_ptr(), y.data_ptr(), *_first_axis(by_bias), *y.shape, slope, factor)
     return gradient
 
@@ -62,7 +63,7 @@ def normalize(
         columns: γ, β, the mean and 1 / sqrt(variance + ε), which are filled, the running mean and variance, which move
             towards those of ``x`` by ``share``; (m * units,) each.
     """
-    function = _function("lamina_normalize", x.dtype)
+    function = function_of("lamina_normalize", x.dtype)
     function(
         x.data_ptr(), out.data_ptr(), *(each.data_ptr() for each in columns), *_first_axis(bits), *x.shape, share,
         epsilon, slope, threshold, factor,
@@ -78,7 +79,7 @@ def normalize_backward_(
     Args:
         columns: γ, the mean and 1 / sqrt(variance + ε) of ``x``; the gradients by γ and β, which are filled.
     """
-    function = _function("lamina_normalize_back", x.dtype)
+    function = function_of("lamina_normalize_back", x.dtype)
     function(
         gradient.data_ptr(), y.data_ptr(), x.data_ptr(), *(each.data_ptr() for each in columns), *x.shape, slope, factor
     )
@@ -88,12 +89,12 @@ def normalize_backward_(
 def is_narrow(weight: Tensor) -> bool:
     """Return whether ``narrow_forward`` is for the maps of ``weight`` (m, units, k)."""
     _, units, k = weight.shape
-    return k <= _NARROW_OUTPUTS and suits(weight) and units * -(-k // 4) * 4 <= _limit("lamina_largest_narrow")
+    return k <= _NARROW_OUTPUTS and suits(weight) and units * -(-k // 4) * 4 <= limit("lamina_largest_narrow")
 
 
 def narrow_forward(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
     """Fill ``out`` (m, n, k) with x W + b of ``x`` (m, n, units), ``weight`` (m, units, k), ``bias`` (m, 1, k)."""
-    function = _function("lamina_narrow_forward", x.dtype)
+    function = function_of("lamina_narrow_forward", x.dtype)
     function(x.data_ptr(), weight.data_ptr(), *_first_axis(bias), out.data_ptr(), *x.shape, out.shape[2])
     return out
 
@@ -102,7 +103,7 @@ def narrow_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, by_x: Tensor, by_weight: Tensor, by_bias: Tensor
 ) -> Tensor:
     """Fill the gradients by x, W and b of ``narrow_forward`` from that by its result; return the first."""
-    function = _function("lamina_narrow_backward", x.dtype)
+    function = function_of("lamina_narrow_backward", x.dtype)
     function(
         gradient.data_ptr(), x.data_ptr(), weight.data_ptr(), by_x.data_ptr(), by_weight.data_ptr(),
         *_first_axis(by_bias), *x.shape, gradient.shape[2],
@@ -110,37 +111,55 @@ def narrow_backward(
     return by_x
 
 
-def cross_entropy(outputs: Tensor, target: Tensor, weights: Tensor | None, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Return the mean of -log softmax(outputs)[target], labels smoothed, and its derivative by ``outputs``.
+@dataclass(frozen=True)
+class CompiledLoss:
+    """A loss that the loops know.
+
+    Attributes:
+        kind: its number there.
+        has_classes: whether targets are codes (n,), else numbers (n, k).
+        option: the third argument of ``lamina.losses.Loss.per_row``.
+    """
+
+    kind: int
+    has_classes: bool
+    option: float = 0.0
+
+    def target(self, target: Tensor, outputs: Tensor) -> Tensor:
+        """Return ``target`` as the loops take it."""
+        if not self.has_classes and target.shape != outputs.shape[1:]:
+            raise ValueError(f"targets {tuple(target.shape)} are not those of outputs {tuple(outputs.shape)}")
+        return target.to(torch.int64 if self.has_classes else outputs.dtype).contiguous()
+
+
+CROSS_ENTROPY = CompiledLoss(0, has_classes=True)
+SQUARED_ERROR = CompiledLoss(1, has_classes=False)
+
+
+def mean_and_gradient(
+    loss: CompiledLoss, outputs: Tensor, target: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the mean of ``loss`` over members and rows, and its derivative by ``outputs``.
 
     Args:
         outputs: (m, n, k).
-        target: (n,) int64.
+        target: (n,), or (n, k).
         weights: of rows (n,), or of rows for each member (n, m).
-        smoothing: share of the target that all classes have alike.
     """
-    return _mean_and_gradient("lamina_cross_entropy", outputs, target.to(torch.int64), weights, smoothing)
-
-
-def squared_error(outputs: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the mean of (outputs - target)^2 and its derivative by ``outputs`` (m, n, k); ``target`` is (n, k)."""
-    assert target.shape == outputs.shape[1:]
-    return _mean_and_gradient("lamina_squared_error", outputs, target.to(outputs.dtype), weights)
-
-
-def _mean_and_gradient(
-    name: str, outputs: Tensor, target: Tensor, weights: Tensor | None, *options: float
-) -> tuple[Tensor, Tensor]:
-    mean, gradient, target = outputs.new_empty(()), torch.empty_like(outputs), target.contiguous()
-    of_weights: tuple[int | None, int, int] = (None, 0, 0)
-    if weights is not None:
-        weights = weights.to(outputs.dtype)
-        of_weights = (weights.data_ptr(), 0 if weights.ndim == 1 else weights.stride(1), weights.stride(0))
-    _function(name, outputs.dtype)(
-        outputs.data_ptr(), target.data_ptr(), *of_weights, mean.data_ptr(), gradient.data_ptr(), *outputs.shape,
-        *options,
+    mean, gradient, target = outputs.new_empty(()), torch.empty_like(outputs), loss.target(target, outputs)
+    weights = None if weights is None else weights.to(outputs.dtype)
+    function_of("lamina_loss", outputs.dtype)(
+        loss.kind, outputs.data_ptr(), target.data_ptr(), *of_weights(weights), mean.data_ptr(), gradient.data_ptr(),
+        *outputs.shape, loss.option,
     )  # fmt: skip
     return mean, gradient
+
+
+def of_weights(weights: Tensor | None) -> tuple[int | None, int, int]:
+    """Return where ``weights`` (n,) or (n, m) begin, and the distances of members and of rows."""
+    if weights is None:
+        return None, 0, 0
+    return weights.data_ptr(), 0 if weights.ndim == 1 else weights.stride(1), weights.stride(0)
 
 
 def one_hot(codes: Tensor, which: Tensor, code: Tensor, out: Tensor) -> None:
@@ -152,7 +171,7 @@ def one_hot(codes: Tensor, which: Tensor, code: Tensor, out: Tensor) -> None:
         code: (columns,) int32, the code for 1.
     """
     codes = codes.to(torch.int32).contiguous()
-    _function("lamina_one_hot", out.dtype)(
+    function_of("lamina_one_hot", out.dtype)(
         codes.data_ptr(), which.data_ptr(), code.data_ptr(), *_rows(out), *out.shape[:2], codes.shape[1], out.shape[2]
     )
 
@@ -165,7 +184,7 @@ def find_pieces(x: Tensor, left: Tensor, scale: Tensor, n_pieces: Tensor, place:
         n_pieces: (d,) int64, the pieces of each column, which come first.
     """
     tensors = x, left, scale, n_pieces, place, share
-    _function("lamina_find_pieces", x.dtype)(*(each.data_ptr() for each in tensors), *x.shape, left.shape[1])
+    function_of("lamina_find_pieces", x.dtype)(*(each.data_ptr() for each in tensors), *x.shape, left.shape[1])
 
 
 def pieces(place: Tensor, share: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
@@ -176,7 +195,7 @@ def pieces(place: Tensor, share: Tensor, weight: Tensor, bias: Tensor, out: Tens
         out: dense along its last axis.
     """
     c, d, n_pieces, width = weight.shape
-    _function("lamina_pieces", share.dtype)(
+    function_of("lamina_pieces", share.dtype)(
         place.data_ptr(), share.data_ptr(), *_first_axis(weight), *_first_axis(bias), *_rows(out), c, len(share), d,
         n_pieces, width,
     )  # fmt: skip
@@ -187,7 +206,7 @@ def pieces_backward(
 ) -> None:
     """Fill the gradients by weight and bias of ``pieces`` from that by its result ``out``."""
     c, d, n_pieces, width = by_weight.shape
-    _function("lamina_pieces_back", share.dtype)(
+    function_of("lamina_pieces_back", share.dtype)(
         place.data_ptr(), share.data_ptr(), *_rows(gradient), *_rows(out), *_first_axis(by_weight),
         *_first_axis(by_bias), c, len(share), d, n_pieces, width,
     )  # fmt: skip
@@ -195,12 +214,12 @@ def pieces_backward(
 
 def bound(x: Tensor, bounded: Tensor, out: Tensor) -> None:
     """Fill ``bounded`` (n, d), and ``out`` (c, n, d) for each member, with x / sqrt(1 + (x / 3)²)."""
-    _function("lamina_bound", x.dtype)(x.data_ptr(), bounded.data_ptr(), *_rows(out), *out.shape)
+    function_of("lamina_bound", x.dtype)(x.data_ptr(), bounded.data_ptr(), *_rows(out), *out.shape)
 
 
 def fits_periodic(mixture: Tensor) -> bool:
     """Return whether ``periodic`` is for a ``mixture`` (c, d, frequencies, width)."""
-    return mixture.shape[2] <= _limit("lamina_most_frequencies")
+    return mixture.shape[2] <= limit("lamina_most_frequencies")
 
 
 def periodic(x: Tensor, learned: Sequence[Tensor], out: Tensor) -> None:
@@ -212,7 +231,7 @@ def periodic(x: Tensor, learned: Sequence[Tensor], out: Tensor) -> None:
         out: dense along its last axis.
     """
     c, d, frequencies, width = learned[2].shape
-    _function("lamina_periodic", x.dtype)(
+    function_of("lamina_periodic", x.dtype)(
         x.data_ptr(), *(number for each in learned for number in _first_axis(each)), *_rows(out), c, len(x), d,
         frequencies, width,
     )  # fmt: skip
@@ -224,7 +243,7 @@ def periodic_backward(x: Tensor, learned: Sequence[Tensor], gradient: Tensor, by
     Each must lie as what it is the gradient of: at the same distances.
     """
     c, d, frequencies, width = learned[2].shape
-    _function("lamina_periodic_back", x.dtype)(
+    function_of("lamina_periodic_back", x.dtype)(
         x.data_ptr(), *(each.data_ptr() for each in learned[:3]), *_rows(gradient),
         *(number for each in by_learned for number in _first_axis(each)), c, len(x), d, frequencies, width,
     )  # fmt: skip
@@ -233,7 +252,7 @@ def periodic_backward(x: Tensor, learned: Sequence[Tensor], gradient: Tensor, by
 def pick(table: Tensor, codes: Tensor, out: Tensor) -> None:
     """Fill ``out`` (c, n, width) with those rows of ``table`` (c, n_codes, width) that ``codes`` (n,) int32 name."""
     codes = codes.to(torch.int32)
-    _function("lamina_pick", table.dtype)(
+    function_of("lamina_pick", table.dtype)(
         *_first_axis(table), *_first_axis(codes), *_rows(out), len(table), len(codes), table.shape[2]
     )
 
@@ -241,34 +260,39 @@ def pick(table: Tensor, codes: Tensor, out: Tensor) -> None:
 def pick_backward(gradient: Tensor, codes: Tensor, by_table: Tensor) -> None:
     """Fill ``by_table`` (c, n_codes, width), the gradient by the table of ``pick``, from that by its result."""
     codes = codes.to(torch.int32)
-    _function("lamina_pick_back", by_table.dtype)(
+    function_of("lamina_pick_back", by_table.dtype)(
         *_rows(gradient), *_first_axis(codes), *_first_axis(by_table), len(by_table), len(codes), *by_table.shape[1:]
     )
 
 
-def adam_(
-    weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rate: float, beta1: float, beta2: float,
-    epsilon: float, decay: float, decoupled: bool, step: int,
-) -> None:  # fmt: skip
-    """Move ``weight`` by a step of Adam, the ``step``-th, with the weight decay of AdamW if ``decoupled``.
+class Adam(Structure):
+    """A step of Adam, the ``count``-th from 1; ``decoupled``: with the weight decay of AdamW."""
 
-    All four tensors are of one shape; the running mean and mean square of the gradient move too.
-    """
-    _function("lamina_adam", weight.dtype)(
-        weight.data_ptr(), gradient.data_ptr(), mean.data_ptr(), square.data_ptr(), weight.numel(), rate, beta1, beta2,
-        epsilon, decay, decoupled, step,
-    )  # fmt: skip
+    _fields_ = (
+        *((name, c_double) for name in ("rate", "beta1", "beta2", "epsilon")),
+        ("decoupled", c_int64),
+        ("count", c_double),
+    )
+
+
+def adam_(adam: Adam, decay: float, weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor) -> None:
+    """Move ``weight`` by a step, and the running mean and mean square of its gradient; all of one shape."""
+    function_of("lamina_adam", weight.dtype)(
+        weight.data_ptr(), gradient.data_ptr(), mean.data_ptr(), square.data_ptr(), weight.numel(), byref(adam), decay
+    )
 
 
 def xorshift_(x: Tensor) -> Tensor:
     """Replace each number of ``x`` (n,) int64 by the next one of its xorshift sequence."""
-    _function("lamina_xorshift")(x.data_ptr(), len(x))
+    function_of("lamina_xorshift")(x.data_ptr(), len(x))
     return x
 
 
 def drop_pixels(pixels: Tensor, bits: Tensor, out: Tensor, threshold: int, mean: int) -> Tensor:
     """Fill ``out`` (n, d) uint8 with ``pixels``, but ``mean`` where ``bits`` (n * d,) are below ``threshold``."""
-    _function("lamina_drop_pixels")(pixels.data_ptr(), bits.data_ptr(), out.data_ptr(), pixels.numel(), threshold, mean)
+    function_of("lamina_drop_pixels")(
+        pixels.data_ptr(), bits.data_ptr(), out.data_ptr(), pixels.numel(), threshold, mean
+    )
     return out
 
 
@@ -279,7 +303,7 @@ def round_weight(
 
     A product of pixels u and ``rounded``, times ``factor`` (d,), plus ``constant`` (d,), is (scale u + shift) W + bias.
     """
-    _function("lamina_round_weight")(
+    function_of("lamina_round_weight")(
         weight.data_ptr(), bias.data_ptr(), rounded.data_ptr(), factor.data_ptr(), constant.data_ptr(),
         *weight.shape, scale, shift,
     )  # fmt: skip
@@ -294,7 +318,7 @@ def round_gradient(
     Up or down as ``noise`` says. ``by_bias`` is the sum of its rows; ``factor`` and ``constant`` (m * units,) make
     the gradient by W of a product of pixels and ``rounded``.
     """
-    _function("lamina_round_gradient")(
+    function_of("lamina_round_gradient")(
         gradient.data_ptr(), noise.data_ptr(), rounded.data_ptr(), by_bias.data_ptr(), factor.data_ptr(),
         constant.data_ptr(), *gradient.shape, scale, shift,
     )  # fmt: skip
@@ -305,7 +329,7 @@ def scale_product(product: Tensor, out: Tensor, factor: Tensor, constant: Tensor
 
     With one member ``out`` may share its memory with ``product``.
     """
-    _function("lamina_scale_product")(
+    function_of("lamina_scale_product")(
         product.data_ptr(), out.data_ptr(), factor.data_ptr(), constant.data_ptr(), *out.shape
     )
     return out
@@ -322,12 +346,14 @@ def _rows(x: Tensor) -> tuple[int, int, int]:
 
 
 @cache
-def _function(name: str, dtype: torch.dtype | None = None) -> Any:
+def function_of(name: str, dtype: torch.dtype | None = None) -> Any:
+    """Return a function of the library, that for numbers of ``dtype`` where there are several."""
     return getattr(load(), name if dtype is None else f"{name}_{_REALS[dtype]}")
 
 
 @cache
-def _limit(name: str) -> int:
+def limit(name: str) -> int:
+    """Return a number that the library tells."""
     library = load()
     assert library is not None
     return c_int64.in_dll(library, name).value

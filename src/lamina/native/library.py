@@ -19,8 +19,7 @@ _ARGUMENTS = {
     "lamina_normalize_back": "ppp ppp pp iii dd",
     "lamina_narrow_forward": "pp pi p iiii",
     "lamina_narrow_backward": "ppp pp pi iiii",
-    "lamina_cross_entropy": "pp pii pp iii d",
-    "lamina_squared_error": "pp pii pp iii",
+    "lamina_loss": "i pp pii pp iii d",
     "lamina_one_hot": "ppp pii iiii",
     "lamina_find_pieces": "pppp pp iii",
     "lamina_pieces": "pp pi pi pii iiiii",
@@ -30,7 +29,8 @@ _ARGUMENTS = {
     "lamina_periodic_back": "p ppp pii pi pi pi pi iiiii",
     "lamina_pick": "pi pi pii iii",
     "lamina_pick_back": "pii pi pi iiii",
-    "lamina_adam": "pppp i ddddd id",
+    "lamina_adam": "pppp i p d",
+    "lamina_members_step": "p",
 }
 _OF_ONE_KIND = {
     "lamina_round_weight": "pp ppp ii dd",
@@ -63,7 +63,30 @@ def load() -> ctypes.CDLL | None:
     for name, letters in (of_reals | _OF_ONE_KIND).items():
         function = getattr(library, name)
         function.argtypes, function.restype = [_TYPES[each] for each in letters.replace(" ", "")], None
+        if name.startswith("lamina_members_step"):
+            function.restype = c_double
     return library
+
+
+@cache
+def matrix_products() -> dict[str, int] | None:
+    """Return where the products of matrices are that torch calls (BLAS's gemm), and what keeps them on one thread.
+
+    ``None`` where they are not MKL's: another library might start threads of its own beside those that call it.
+
+    Returns:
+        The addresses of ``sgemm_``, ``dgemm_`` and ``MKL_Set_Num_Threads_Local``.
+    """
+    import torch
+
+    if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+        return None
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        found = {name: getattr(library, name) for name in ("sgemm_", "dgemm_", "MKL_Set_Num_Threads_Local")}
+    except (OSError, AttributeError):
+        return None
+    return {name: ctypes.cast(each, c_void_p).value or 0 for name, each in found.items()}
 
 
 def source_hash(folder: Path) -> str:

@@ -253,9 +253,42 @@ FOR_PROCESSORS static double NAME(cross_entropy_part)(const REAL *outputs, const
     return sum;
 }
 
+/* The columns of weight (units, k) one after the other, and columns of 0 up to a multiple of 4. */
+static void NAME(transpose)(const REAL *weight, REAL *transposed, i64 units, i64 k)
+{
+    for (i64 c = 0; c < (k + 3) / 4 * 4; c++)
+        for (i64 u = 0; u < units; u++) transposed[c * units + u] = c < k ? weight[u * k + c] : 0;
+}
+
+/* gradient <- 2 weight scale (outputs - target) / k of rows [from, to) of (n, k); returns the sum over rows of the mean
+ * square times the weight. */
+FOR_PROCESSORS static double NAME(squared_error_part)(const REAL *outputs, const REAL *target, const REAL *weights,
+                                                      i64 weight_distance, REAL *gradient, i64 k, i64 from, i64 to,
+                                                      REAL scale)
+{
+    double sum = 0;
+    for (i64 i = from; i < to; i++) {
+        REAL weight = weights ? weights[i * weight_distance] : 1;
+        for (i64 u = i * k; u < (i + 1) * k; u++) {
+            REAL off = outputs[u] - target[u];
+            sum += weight * off * off;
+            gradient[u] = 2 * scale / k * weight * off;
+        }
+    }
+    return sum / k;
+}
+
+static double NAME(loss_part)(i64 kind, const REAL *outputs, const void *target, const REAL *weights,
+                              i64 weight_distance, REAL *gradient, i64 k, i64 from, i64 to, REAL option, REAL scale)
+{
+    if (kind == CROSS_ENTROPY)
+        return NAME(cross_entropy_part)(outputs, target, weights, weight_distance, gradient, k, from, to, option, scale);
+    return NAME(squared_error_part)(outputs, target, weights, weight_distance, gradient, k, from, to, scale);
+}
+
 /* outputs, gradient (m, n, k); weights of rows and members at any distances, or NULL; mean <- the mean over m * n. */
-void NAME(lamina_cross_entropy)(const REAL *outputs, const i64 *target, const REAL *weights, i64 of_member, i64 of_row,
-                                REAL *mean, REAL *gradient, i64 m, i64 n, i64 k, double smoothing)
+void NAME(lamina_loss)(i64 kind, const REAL *outputs, const void *target, const REAL *weights, i64 of_member,
+                       i64 of_row, REAL *mean, REAL *gradient, i64 m, i64 n, i64 k, double option)
 {
     double sums[LARGEST_BLOCKS];
     i64 blocks = smaller(LARGEST_BLOCKS, part_of(m * n * k, 1024)), height = part_of(m * n, blocks);
@@ -265,48 +298,14 @@ void NAME(lamina_cross_entropy)(const REAL *outputs, const i64 *target, const RE
         for (i64 at = block * height, end = smaller(m * n, at + height), next; at < end; at = next) {
             i64 j = at / n, first = j * n; /* rows of one member at a time */
             next = smaller(end, first + n);
-            sums[block] += NAME(cross_entropy_part)(
-                outputs + first * k, target, weights ? weights + j * of_member : NULL, of_row, gradient + first * k, k,
-                at - first, next - first, (REAL)smoothing, (REAL)(1.0 / (m * n)));
+            sums[block] += NAME(loss_part)(kind, outputs + first * k, target, weights ? weights + j * of_member : NULL,
+                                           of_row, gradient + first * k, k, at - first, next - first, (REAL)option,
+                                           (REAL)(1.0 / (m * n)));
         }
     }
     double sum = 0;
     for (i64 block = 0; block < blocks; block++) sum += sums[block];
     *mean = (REAL)(sum / (m * n));
-}
-
-/* The columns of weight (units, k) one after the other, and columns of 0 up to a multiple of 4. */
-static void NAME(transpose)(const REAL *weight, REAL *transposed, i64 units, i64 k)
-{
-    for (i64 c = 0; c < (k + 3) / 4 * 4; c++)
-        for (i64 u = 0; u < units; u++) transposed[c * units + u] = c < k ? weight[u * k + c] : 0;
-}
-
-/* gradient <- 2 weight scale (outputs - target) of rows [from, to), and return the sum of the squares times weights. */
-FOR_PROCESSORS static double NAME(squared_error_part)(const REAL *outputs, const REAL *target, const REAL *weights,
-                                                      i64 of_row, REAL *gradient, i64 n, i64 k, REAL scale)
-{
-    double sum = 0;
-    for (i64 i = 0; i < n; i++) {
-        REAL weight = weights ? weights[i * of_row] : 1;
-        for (i64 u = i * k; u < (i + 1) * k; u++) {
-            REAL off = outputs[u] - target[u];
-            sum += weight * off * off;
-            gradient[u] = 2 * scale * weight * off;
-        }
-    }
-    return sum;
-}
-
-/* outputs, gradient (m, n, k), target (n, k); weights and mean as in lamina_cross_entropy. */
-void NAME(lamina_squared_error)(const REAL *outputs, const REAL *target, const REAL *weights, i64 of_member,
-                                i64 of_row, REAL *mean, REAL *gradient, i64 m, i64 n, i64 k)
-{
-    double sum = 0;
-    for (i64 j = 0; j < m; j++)
-        sum += NAME(squared_error_part)(outputs + j * n * k, target, weights ? weights + j * of_member : NULL, of_row,
-                                        gradient + j * n * k, n, k, (REAL)(1.0 / (m * n * k)));
-    *mean = (REAL)(sum / (m * n * k));
 }
 
 /* out (n, k) <- x W + bias in rows [from, to), for a W (units, k) of few columns. */
@@ -378,6 +377,19 @@ FOR_PROCESSORS static void NAME(narrow_to_weight_part)(const REAL *restrict x, c
     for (i64 u = 0; u < units * k; u++) by_weight[u] = sums[u];
 }
 
+/* by_weight (units, k) <- its transpose; by_bias <- the sums of the columns of gradient (n, k). */
+static void NAME(narrow_sums)(const REAL *transposed, const REAL *gradient, REAL *by_weight, REAL *by_bias, i64 n,
+                              i64 units, i64 k)
+{
+    for (i64 u = 0; u < units; u++)
+        for (i64 c = 0; c < k; c++) by_weight[u * k + c] = transposed[c * units + u];
+    for (i64 c = 0; c < k; c++) {
+        REAL sum = 0;
+        for (i64 i = 0; i < n; i++) sum += gradient[i * k + c];
+        by_bias[c] = sum;
+    }
+}
+
 void NAME(lamina_narrow_backward)(const REAL *gradient, const REAL *x, const REAL *weight, REAL *by_x,
                                   REAL *by_weight, REAL *by_bias, i64 bias_distance, i64 m, i64 n, i64 units, i64 k)
 {
@@ -395,43 +407,57 @@ void NAME(lamina_narrow_backward)(const REAL *gradient, const REAL *x, const REA
     for (i64 j = 0; j < m; j++) {
         REAL *of_member = sums + j * blocks * units * k;
         NAME(add_up)(of_member, of_member, blocks, units * k);
-        for (i64 u = 0; u < units; u++)
-            for (i64 c = 0; c < k; c++) by_weight[(j * units + u) * k + c] = of_member[c * units + u];
-        for (i64 c = 0; c < k; c++) {
-            REAL sum = 0;
-            for (i64 i = 0; i < n; i++) sum += gradient[(j * n + i) * k + c];
-            by_bias[j * bias_distance + c] = sum;
-        }
+        NAME(narrow_sums)(of_member, gradient + j * n * k, by_weight + j * units * k, by_bias + j * bias_distance, n,
+                          units, k);
     }
     free(sums);
 }
 
-/* Adam (Kingma and Ba 2015, algorithm 1) on elements [from, to); kept: what is left of a weight that decays. A moment
- * that has all but decayed is set to 0: with numbers below 1.2e-38 a processor takes a hundred times as long. */
-FOR_PROCESSORS static void NAME(adam_part)(REAL *restrict weight, const REAL *restrict gradient,
-                                           REAL *restrict mean, REAL *restrict square, i64 from, i64 to, REAL rate,
-                                           REAL beta1, REAL beta2, REAL root, REAL epsilon, REAL kept, REAL penalty)
+/* What a step of Adam multiplies with (Kingma and Ba 2015, algorithm 1); kept: what is left of a weight that decays. */
+struct NAME(update) {
+    REAL rate, beta1, beta2, root, epsilon, kept, penalty;
+};
+
+/* decoupled: decay as in AdamW (Loshchilov and Hutter 2019, algorithm 2); else as a penalty. */
+static struct NAME(update) NAME(update_of)(const struct adam *step, double decay)
 {
+    return (struct NAME(update)){
+        .rate = (REAL)(step->rate / (1 - pow(step->beta1, step->count))),
+        .beta1 = (REAL)step->beta1,
+        .beta2 = (REAL)step->beta2,
+        .root = (REAL)(1 / sqrt(1 - pow(step->beta2, step->count))),
+        .epsilon = (REAL)step->epsilon,
+        .kept = (REAL)(step->decoupled ? 1 - step->rate * decay : 1),
+        .penalty = (REAL)(step->decoupled ? 0 : decay),
+    };
+}
+
+/* On n numbers. A moment that has all but decayed is set to 0: with numbers below 1.2e-38 a processor takes a hundred
+ * times as long. */
+FOR_PROCESSORS static void NAME(adam_part)(REAL *restrict weight, const REAL *restrict gradient,
+                                           REAL *restrict mean, REAL *restrict square, i64 n,
+                                           const struct NAME(update) *update)
+{
+    const struct NAME(update) by = *update;
     const REAL tiny = (REAL)1e-36;
-    for (i64 i = from; i < to; i++) {
-        REAL slope = gradient[i] + penalty * weight[i];
-        REAL first = mean[i] + (1 - beta1) * (slope - mean[i]);
-        REAL second = beta2 * square[i] + (1 - beta2) * slope * slope;
+    for (i64 i = 0; i < n; i++) {
+        REAL slope = gradient[i] + by.penalty * weight[i];
+        REAL first = mean[i] + (1 - by.beta1) * (slope - mean[i]);
+        REAL second = by.beta2 * square[i] + (1 - by.beta2) * slope * slope;
         mean[i] = first > tiny || first < -tiny ? first : 0;
         square[i] = second > tiny ? second : 0;
-        weight[i] = kept * weight[i] - rate * mean[i] / (SQRT(square[i]) * root + epsilon);
+        weight[i] = by.kept * weight[i] - by.rate * mean[i] / (SQRT(square[i]) * by.root + by.epsilon);
     }
 }
 
-/* decoupled: decay as in AdamW (Loshchilov and Hutter 2019, algorithm 2); else as a penalty. step: from 1. */
-void NAME(lamina_adam)(REAL *weight, const REAL *gradient, REAL *mean, REAL *square, i64 n, double rate,
-                       double beta1, double beta2, double epsilon, double decay, i64 decoupled, double step)
+void NAME(lamina_adam)(REAL *weight, const REAL *gradient, REAL *mean, REAL *square, i64 n, const struct adam *step,
+                       double decay)
 {
-    double root = 1 / sqrt(1 - pow(beta2, step)), of_mean = 1 - pow(beta1, step);
+    struct NAME(update) update = NAME(update_of)(step, decay);
     i64 blocks = blocks_for(1), width = width_of(n, blocks);
 #pragma omp parallel for schedule(static) if (n > ON_ONE_THREAD)
-    for (i64 block = 0; block < blocks; block++)
-        NAME(adam_part)(weight, gradient, mean, square, block * width, smaller(n, (block + 1) * width),
-                        (REAL)(rate / of_mean), (REAL)beta1, (REAL)beta2, (REAL)root, (REAL)epsilon,
-                        (REAL)(decoupled ? 1 - rate * decay : 1), (REAL)(decoupled ? 0 : decay));
+    for (i64 block = 0; block < blocks; block++) {
+        i64 from = smaller(n, block * width), to = smaller(n, from + width);
+        NAME(adam_part)(weight + from, gradient + from, mean + from, square + from, to - from, &update);
+    }
 }

@@ -48,8 +48,9 @@ class OneAffineStage:
 
     def __init__(self, weight: Tensor, bias: Tensor, by_weight: Tensor, by_bias: Tensor, n: int) -> None:
         _, fan_in, fan_out = weight.shape
-        self.weight, self.matrix, self.transposed, self.bias = weight, weight[0], weight[0].t(), bias
-        self.by_matrix, self.by_bias, self.vector, self.by_vector = by_weight[0], by_bias, bias[0, 0], by_bias[0, 0]
+        self.weight, self.bias, self.by_weight, self.by_bias = weight, bias, by_weight, by_bias
+        self.matrix, self.transposed, self.by_matrix = weight[0], weight[0].t(), by_weight[0]
+        self.vector, self.by_vector = bias[0, 0], by_bias[0, 0]
         self.out, self.by_input = weight.new_empty(1, n, fan_out), weight.new_empty(1, n, fan_in)
         self.by_rows = self.by_input[0]
         self.has_bias = True

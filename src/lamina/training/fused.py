@@ -24,6 +24,7 @@ class FusedOptimizer:
         kind: ``Adam``, ``AdamW`` or ``SGD``: torch's class of the same update.
         param_groups: as given, with ``lr``, which may be set before each step.
         options: those of the kernel that are the same for all groups: ``beta1``, ``beta2``, ``eps``; ``momentum`` ...
+        adam: of Adam by compiled loops, the step that was begun last.
         state: of each parameter, what the update keeps, of the parameter's shape, and ``step``, how many were done.
     """
 
@@ -36,7 +37,9 @@ class FusedOptimizer:
         self._counter: Any = self._n_steps.numpy() if device.type == "cpu" else self._n_steps
         parameters = [parameter for group in groups for parameter in group["params"]]
         self._is_compiled = kind != "SGD" and all(kernels.suits(each) for each in parameters)
-        self._numbers = [options[name] for name in ("beta1", "beta2", "eps")] if self._is_compiled else []
+        self.adam = kernels.Adam(decoupled=kind == "AdamW")
+        if self._is_compiled:
+            self.adam.beta1, self.adam.beta2, self.adam.epsilon = (options[each] for each in ("beta1", "beta2", "eps"))
         names = () if options.get("momentum") == 0 else _KEPT[kind]
         self._kept = [[[torch.zeros_like(each) for each in group["params"]] for _ in names] for group in groups]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
@@ -47,16 +50,15 @@ class FusedOptimizer:
 
     def step(self) -> None:
         with torch.no_grad():
-            self._counter += 1.0
-            n_steps = int(self._counter)
+            self.start()
             for group, kept in zip(self.param_groups, self._kept, strict=True):
                 params: list[Tensor] = group["params"]
                 gradients: Any = [parameter.grad for parameter in params]
                 rate, decay = group["lr"], group["weight_decay"]
                 if self._is_compiled and all(each.is_contiguous() for each in gradients):
-                    numbers: list[Any] = [rate, *self._numbers, decay, self.kind == "AdamW", n_steps]
+                    self.adam.rate = rate
                     for tensors in zip(params, gradients, *kept, strict=True):
-                        kernels.adam_(*tensors, *numbers)
+                        kernels.adam_(self.adam, decay, *tensors)
                     continue
                 of_torch: Any = _OF_TORCH[self.kind]
                 options = {"lr": rate, "weight_decay": decay, **self.options, **_FIXED[self.kind]}
@@ -64,8 +66,43 @@ class FusedOptimizer:
                     of_torch(params, gradients, *(kept or [[]]), **options)
                 else:
                     of_torch(params, gradients, *kept, [], [self._n_steps] * len(params), **options)
-            if n_steps % _CLEARED_EVERY == 0 and not self._is_compiled:
+            if int(self._counter) % _CLEARED_EVERY == 0 and not self._is_compiled:
                 self._clear_tiny()
+
+    def start(self) -> None:
+        """Count a step, which ``adam`` says then: for loops that do it themselves."""
+        self._counter += 1.0
+        self.adam.rate, self.adam.count = self.param_groups[0]["lr"], self._counter
+
+    @property
+    def is_of_vectors(self) -> bool:
+        """Whether this is Adam by compiled loops, on one vector for each group."""
+        return self._is_compiled and all(len(group["params"]) == 1 for group in self.param_groups)
+
+    def moments(self, tensor: Tensor) -> list[Tensor]:
+        """Return what Adam keeps of ``tensor``, which lies in a group's vector, by windows of its shape and strides."""
+        i, start = self._place(tensor)
+        return [of_one.as_strided(tensor.shape, tensor.stride(), start) for (of_one,) in self._kept[i]]
+
+    def before(self, tensors: list[Tensor]) -> list[tuple[list[Any], float]]:
+        """Return what lies before all ``tensors`` in each vector: weights, gradient, moments; and the group's decay."""
+        places, found = [self._place(each) for each in tensors], []
+        for i, (group, kept) in enumerate(zip(self.param_groups, self._kept, strict=True)):
+            (vector,) = group["params"]
+            end = min((start for of_group, start in places if of_group == i), default=len(vector))
+            if end:
+                of_all = [vector.detach(), vector.grad, *(of_one for (of_one,) in kept)]
+                found.append(([each[:end] for each in of_all], group["weight_decay"]))
+        return found
+
+    def _place(self, tensor: Tensor) -> tuple[int, int]:
+        """Return the group whose vector ``tensor`` lies in, and where it begins there."""
+        for i, group in enumerate(self.param_groups):
+            (vector,) = group["params"]
+            start = (tensor.data_ptr() - vector.data_ptr()) // tensor.element_size()
+            if 0 <= start < len(vector):
+                return i, start
+        raise ValueError("the tensor lies in none of the vectors that this optimizer moves")
 
     def _clear_tiny(self) -> None:
         """Set what has all but decayed to 0: the moments of a weight without a gradient, as behind a dead unit.

@@ -27,7 +27,7 @@ class HiddenStage:
         self.threshold, self.factor = _of_dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        bits = _draw(self.dropout, x)
+        bits = None if self.dropout is None else draw(self.dropout, x)
         for members, bias, _ in self.biases:
             of_part = bits if bits is None or members is None else bits[:, members]
             kernels.forward_(_of(x, members), bias, self.slope, of_part, self.threshold, self.factor)
@@ -68,9 +68,9 @@ class NormalizedStage:
         assert module.momentum is not None
         assert module.num_batches_tracked is not None
         module.num_batches_tracked += 1
+        bits = None if self.dropout is None else draw(self.dropout, x)
         return kernels.normalize(
-            x, self.out, self.columns, module.momentum, module.eps, self.slope, _draw(self.dropout, x),
-            self.threshold, self.factor,
+            x, self.out, self.columns, module.momentum, module.eps, self.slope, bits, self.threshold, self.factor,
         )  # fmt: skip
 
     def backward(self, gradient: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ def _of_dropout(dropout: Dropout | None) -> tuple[int, float]:
     return (0, 1.0) if dropout is None else (dropout.threshold, 1 / (1 - dropout.p))
 
 
-def _draw(dropout: Dropout | None, x: Tensor) -> Tensor | None:
+def draw(dropout: Dropout, x: Tensor) -> Tensor:
+    """Return the random bits (n, m, units) for ``x`` (m, n, units)."""
     m, n, units = x.shape
-    return None if dropout is None else dropout.draw(x.numel(), x.device).view(n, m, units)
+    return dropout.draw(x.numel(), x.device).view(n, m, units)

@@ -100,6 +100,8 @@ class InputStage:
             x = self.out[0].copy_(inputs["pixels"])
             torch.addcmul(self.layer.pixel_shift, x, self.layer.pixel_scale, out=x)
             return self.out
+        if self.layer.pieces is None and len(inputs) == 1 and "numbers" in inputs:
+            return inputs["numbers"].to(self.layer.dtype).expand(len(self.out), -1, -1)
         left, categories, at = dict(inputs), self.layer.categories, 0
         compiled = isinstance(self.numbers, CompiledPiecewiseStage | CompiledPeriodicStage)
         numbers = left.pop("numbers").to(self.layer.dtype).contiguous() if compiled else None

@@ -217,7 +217,7 @@ def train(
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             before = flat.matrices.clone() if flat is not None and i == n_batches - 1 else None
-            value = float(step(batch.inputs, batch.target, batch.weights))
+            value = step(batch.inputs, batch.target, batch.weights)
             if averaging and flat is not None:
                 state.averaged = average_in(state.averaged, flat.weights, averaging, state.n_steps)
             if not math.isfinite(value):

@@ -170,10 +170,7 @@ class Passes:
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the outputs (m, n, n_outputs); the next call overwrites them."""
-        encoded = [stage.forward(inputs) for stage in self.inputs]
-        if self.input_dropout:
-            encoded = [stage.forward(x) for stage, x in zip(self.input_dropout, encoded, strict=True)]
-        x = self.first.forward(encoded)
+        x = self.first.forward(self.encode(inputs))
         for stage in self.stages:
             x = stage.forward(x)
         return x
@@ -182,7 +179,17 @@ class Passes:
         """Set the ``grad`` of every parameter from the gradient by the outputs, which is overwritten."""
         for stage in reversed(self.stages):
             gradient = stage.backward(gradient)
-        by_encoded = self.first.backward(gradient, [each.learns for each in self.inputs])
+        self.backward_to_inputs(self.first.backward(gradient, [each.learns for each in self.inputs]))
+
+    def encode(self, inputs: Inputs) -> list[Tensor]:
+        """Return what the first maps read: of each encoding (c, n, width), or (1, n, width) that c members share."""
+        encoded = [stage.forward(inputs) for stage in self.inputs]
+        if not self.input_dropout:
+            return encoded
+        return [stage.forward(x) for stage, x in zip(self.input_dropout, encoded, strict=True)]
+
+    def backward_to_inputs(self, by_encoded: list[Tensor]) -> None:
+        """Set the ``grad`` of the input layers' parameters from the gradients by what ``encode`` returned."""
         for i, each in enumerate(self.inputs):
             if each.learns:
                 each.backward(self.input_dropout[i].backward(by_encoded[i]) if self.input_dropout else by_encoded[i])

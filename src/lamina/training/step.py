@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from lamina.losses import Loss, weighted_mean
+from lamina.training.fused import FusedOptimizer
+from lamina.training.member_step import MemberByMember, member_by_member
 from lamina.training.optimizers import AnyOptimizer, split_parameters
 from lamina.training.passes import Passes, passes_of
 from lamina.training.rows import Rows
 
-Step = Callable[[Mapping[str, Tensor], Tensor, Tensor | None], Tensor]
+Step = Callable[[Mapping[str, Tensor], Tensor, Tensor | None], float]
 
 _SLICE_ROWS = 65536
 
@@ -36,28 +38,42 @@ def make_step(
         precision: of the products in closed form; see ``passes_of``.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    of_size: dict[int, Passes | None] = {}
+    of_size: dict[int, Passes | MemberByMember | None] = {}
     for parameter in network.parameters():
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
 
-    def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
+    moved_by_loops = optimizer if isinstance(optimizer, FusedOptimizer) and optimizer.is_of_vectors else None
+    if clip_norm is not None:
+        moved_by_loops = None
+
+    def way_of(n: int) -> Passes | MemberByMember | None:
+        passes = passes_of(network, n, precision)
+        return None if passes is None else member_by_member(passes, loss, moved_by_loops) or passes
+
+    def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> float:
         n = len(target)
         if n not in of_size:
-            of_size[n] = None if autograd or "sparse" in inputs else passes_of(network, n, precision)
-        passes = of_size[n]
-        if passes is None:
+            of_size[n] = None if autograd or "sparse" in inputs else way_of(n)
+        way = of_size[n]
+        if way is None:
             optimizer.zero_grad(set_to_none=False)
-            value = _mean_loss(network(inputs), target, weights, loss)
-            torch.autograd.backward(value)
+            mean = _mean_loss(network(inputs), target, weights, loss)
+            torch.autograd.backward(mean)
+            value = float(mean.detach())
+        elif isinstance(way, MemberByMember):
+            value = way(inputs, target, weights)
+            if moved_by_loops is not None:
+                return value
         else:
             with torch.no_grad():
-                value, gradient = loss.mean_and_gradient(passes.forward(dict(inputs)), target, weights)
-                passes.backward(gradient)
+                of_outputs, gradient = loss.mean_and_gradient(way.forward(dict(inputs)), target, weights)
+                way.backward(gradient)
+            value = float(of_outputs)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
-        return value.detach()
+        return value
 
     return step
 
@@ -70,7 +86,7 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
     """
     matrices, _ = split_parameters(network)
 
-    def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> Tensor:
+    def step(inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> float:
         rows = Rows(inputs, target, weights)
 
         def closure() -> float:
@@ -89,7 +105,7 @@ def make_full_batch_step(network: nn.Module, loss: Loss, optimizer: torch.optim.
                 total += float(penalty.detach())
             return total
 
-        return torch.tensor(optimizer.step(closure), dtype=torch.float64)
+        return float(optimizer.step(closure))
 
     return step
 
