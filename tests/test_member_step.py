@@ -20,8 +20,10 @@ pytestmark = needs_loops
 N = 37
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
+@pytest.fixture(params=[1, 2, 3, 4])
+def threads(request, monkeypatch):
+    # 37 rows are few, but are to be divided between threads.
+    monkeypatch.setattr(members, "_LEAST_ROWS", 7)
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
@@ -42,6 +44,8 @@ def prepared(target: str = "y", **options):
     if target == "side":
         data["y"] = np.where(data["y"] > 1, "up", "down")
     options = {"hidden_units": (24, 6, 18), "dropout": 0.2, "numeric": "mixed", "members": 4, **options}
+    if options["members"] == 1 and options["numeric"] == "mixed":
+        options["numeric"] = "periodic"
     if target == "y":
         options["target_transform"] = "none"
     return lamina.prepare(data, "y", dtype="float64", seed=0, validation=0.0, **options)
@@ -61,7 +65,7 @@ def ways(run, moved: bool) -> tuple[MemberByMember, object, dict, torch.Tensor]:
 
 @pytest.mark.parametrize("target", ["y", "side"])
 @pytest.mark.parametrize("hidden_units", [(), (24,), (24, 6, 18)])
-@pytest.mark.parametrize("n_members", [3, 4])
+@pytest.mark.parametrize("n_members", [1, 2, 3, 4])
 def test_gradients_are_those_of_layer_by_layer(target, hidden_units, n_members, threads):
     options = {"members": n_members, "hidden_units": hidden_units}
     weights = torch.rand(N, n_members, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -86,10 +90,11 @@ def test_gradients_are_those_of_layer_by_layer(target, hidden_units, n_members, 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 @pytest.mark.parametrize("numeric", ["standard", "mixed"])
-def test_what_moves_in_the_same_loops_moves_as_by_the_optimizer(optimizer, numeric, threads):
-    found = []
+@pytest.mark.parametrize("n_members", [1, 4])
+def test_what_moves_in_the_same_loops_moves_as_by_the_optimizer(optimizer, numeric, n_members, threads):
+    found, options = [], {"optimizer": optimizer, "numeric": numeric, "members": n_members}
     for moved in (True, False):
-        run = prepared(optimizer=optimizer, numeric=numeric, learning_rate=0.01, weight_decay=0.1)
+        run = prepared(learning_rate=0.01, weight_decay=0.1, **options)
         step, _, inputs, t = ways(run, moved)
         for _ in range(5):
             with torch.no_grad():
@@ -100,7 +105,7 @@ def test_what_moves_in_the_same_loops_moves_as_by_the_optimizer(optimizer, numer
         kept = torch.cat([each[name].flatten() for each in state.values() for name in ("exp_avg", "exp_avg_sq")])
         assert [float(each["step"]) for each in state.values()] == [5.0, 5.0]
         found.append((run.state.flat.weights.clone(), kept))
-    start = prepared(optimizer=optimizer, numeric=numeric).state.flat
+    start = prepared(**options).state.flat
     start.attach()
     assert int(((found[0][0] - start.weights).abs() > 1e-3).sum()) > 0.9 * int((start.weights != 0).sum())
     for mine, theirs in zip(*found, strict=True):
@@ -133,14 +138,18 @@ def test_what_the_loops_do_not_know_is_left_to_the_passes(monkeypatch):
     assert step_of() is None
 
 
-@pytest.mark.parametrize(("m", "n_threads", "taken"), [(1, 1, True), (1, 2, False), (3, 2, True), (9, 8, False)])
-def test_no_thread_is_left_without_work_for_long(m, n_threads, taken):
+@pytest.mark.parametrize(
+    ("m", "n", "n_threads", "parts"),
+    [(1, 5, 1, 1), (1, 128, 2, 2), (1, 127, 2, None), (3, 9, 2, 1), (9, 9, 8, None), (3, 256, 8, 2), (1, 256, 8, None)],
+)
+def test_no_thread_is_left_without_work_for_long(m, n, n_threads, parts):
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
-    found = members.takes_members(torch.zeros(m, 2, 2))
+    found, divided = members.takes_members(torch.zeros(m, n, 2)), members._parts(m, n)
     torch.set_num_threads(before)
-    assert found is taken
-    assert not members.takes_members(torch.zeros(8, 2, 2, dtype=torch.float16))
+    assert found is (parts is not None)
+    assert parts in (None, divided)
+    assert not members.takes_members(torch.zeros(8, 256, 2, dtype=torch.float16))
 
 
 def test_an_optimizer_knows_only_what_it_moves():

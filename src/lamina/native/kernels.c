@@ -49,8 +49,8 @@ struct layer {
     void *by_weight, *by_bias;
     void *weight_mean, *weight_square, *bias_mean, *bias_square; /* Adam's moments, which lie as what they are of */
     void *by_x; /* where the gradient by the input of a first layer goes, or NULL */
-    i64 out;    /* where out begins among those of all layers */
-    i64 input, x; /* of a first layer: which of the inputs it reads, and where in it */
+    i64 out, gradients; /* where out begins among those of all layers, and what is by the parameters */
+    i64 input, x;       /* of a first layer: which of the inputs it reads, and where in it */
     i64 weight_row, fan_in, fan_out, is_narrow, threshold;
     double slope, factor;
 };
@@ -62,9 +62,11 @@ struct members_step {
     void **inputs;              /* of each x (n, fan_in) or several, one after the other */
     int16_t **bits;             /* of each layer (n, m, fan_out), or NULL: no dropout */
     void *target, *weights;     /* as in lamina_loss */
-    void *scratch; /* (threads, scratch_row): outs numbers for out of all layers, twice n * widest, a layer's largest
-                      gradients, LARGEST_NARROW */
-    i64 scratch_row, outs, widest, largest, threads, m, n, depth, loss, of_member, of_row;
+    void *scratch; /* (threads, scratch_row): outs numbers for what the layers make, twice widest for each row,
+                      gradients by parameters, LARGEST_NARROW */
+    i64 scratch_row, outs, widest, gradients, threads, m, n, depth;
+    i64 parts; /* of the rows of each member; 1, or such that m * parts is at most threads */
+    i64 loss, of_member, of_row;
     double option;
     const struct adam *adam; /* NULL: the gradients are left in by_weight and by_bias, which are not filled otherwise */
     double decay;            /* of weights */

@@ -1,5 +1,6 @@
-/* A whole training step of several networks side by side, one network after the other on each thread: what a layer has
- * written is still near when the next one reads it, and threads wait for each other at the end, not at every layer. */
+/* A whole training step of several networks side by side. A thread takes one network after the other, or some rows of
+ * one where there are fewer networks than threads, through all its layers: what a layer has written is still near when
+ * the next one reads it, and threads wait for each other at the end, not at every layer. */
 
 /* BLAS counts columns first: what is a matrix here is its transpose there. */
 typedef void NAME(gemm)(const char *, const char *, const int *, const int *, const int *, const REAL *, const REAL *,
@@ -13,117 +14,167 @@ static void NAME(multiply)(void *gemm, const char *of_a, const char *of_b, i64 m
     ((NAME(gemm) *)gemm)(of_a, of_b, sizes, sizes + 1, sizes + 2, &one, a, rows, b, rows + 1, &zero, c, rows + 2);
 }
 
-/* The part of scratch that a thread has: what each layer of its member makes is in outs. */
-struct NAME(workplace) {
-    REAL *outs, *by_out, *by_x, *gradients, *sums;
+/* Rows [from, from + n) of a member, and the memory for them. */
+struct NAME(part) {
+    const struct layer *layers;
+    i64 j, from, n;
+    const REAL *x;           /* of the first layer, from its first row on, as outs and all that follows */
+    REAL *outs;              /* what each layer makes */
+    REAL *by_out, *by_x;     /* gradients */
+    REAL *gradients, *sums;  /* of parameters; of a narrow layer's */
 };
 
-static const REAL *NAME(input_of)(const struct members_step *step, i64 j)
-{
-    const struct layer *first = step->layers + j * step->depth;
-    return (const REAL *)step->inputs[first->input] + first->x;
-}
+/* Updates of weights and of biases; NULL: they stay. */
+struct NAME(updates) {
+    struct NAME(update) of_weights, of_biases;
+};
 
-static void NAME(member_forward)(const struct members_step *step, i64 j, REAL *outs)
+static void NAME(part_forward)(const struct members_step *step, const struct NAME(part) *part)
 {
-    const REAL *x = NAME(input_of)(step, j);
+    const REAL *x = part->x;
     for (i64 l = 0; l < step->depth; l++) {
-        const struct layer *at = step->layers + j * step->depth + l;
-        const int16_t *bits = step->bits[l] ? step->bits[l] + j * at->fan_out : NULL;
-        REAL *out = outs + at->out;
+        const struct layer *at = part->layers + l;
+        const int16_t *bits = step->bits[l] ? step->bits[l] + (part->from * step->m + part->j) * at->fan_out : NULL;
+        REAL *out = part->outs + at->out;
         if (at->is_narrow)
-            NAME(narrow_forward_part)(x, at->weight, at->bias, out, at->fan_in, at->fan_out, 0, step->n);
+            NAME(narrow_forward_part)(x, at->weight, at->bias, out, at->fan_in, at->fan_out, 0, part->n);
         else
-            NAME(multiply)(step->gemm, "N", "N", at->fan_out, step->n, at->fan_in, at->weight, at->weight_row, x,
+            NAME(multiply)(step->gemm, "N", "N", at->fan_out, part->n, at->fan_in, at->weight, at->weight_row, x,
                            at->fan_in, out, at->fan_out);
         if (!at->is_narrow || at->slope != 1)
             NAME(forward_part)(out, at->is_narrow ? NULL : at->bias, bits, at->fan_out, step->m * at->fan_out, 0,
-                               step->n, (REAL)at->slope, (int16_t)at->threshold, (REAL)at->factor);
+                               part->n, (REAL)at->slope, (int16_t)at->threshold, (REAL)at->factor);
         x = out;
     }
 }
 
-/* Fill by_weight (fan_in, fan_out), its rows at a distance, by_bias, and by_x where it is given; by_out is changed. */
-static void NAME(layer_backward)(const struct members_step *step, const struct layer *at, const REAL *x,
-                                 const REAL *out, REAL *by_out, REAL *by_x, REAL *by_weight, i64 row, REAL *by_bias,
-                                 REAL *sums)
+/* The gradient by the outputs to by_out; returns the sum of the rows' losses. */
+static double NAME(part_loss)(const struct members_step *step, const struct NAME(part) *part)
 {
+    const struct layer *last = part->layers + step->depth - 1;
+    const REAL *weights = step->weights;
+    const void *target = step->loss == CROSS_ENTROPY ? (const void *)((const i64 *)step->target + part->from)
+                                                     : (const REAL *)step->target + part->from * last->fan_out;
+    if (weights) weights += part->j * step->of_member + part->from * step->of_row;
+    return NAME(loss_part)(step->loss, part->outs + last->out, target, weights, step->of_row, part->by_out,
+                           last->fan_out, 0, part->n, (REAL)step->option, (REAL)(1.0 / (step->m * step->n)));
+}
+
+/* Fill by_weight (fan_in, fan_out), its rows at a distance, by_bias, and by_x where it is given; by_out is changed. */
+static void NAME(layer_backward)(const struct members_step *step, const struct NAME(part) *part, const struct layer *at,
+                                 const REAL *x, REAL *by_x, REAL *by_weight, i64 row, REAL *by_bias)
+{
+    REAL *by_out = part->by_out;
     if (!at->is_narrow || at->slope != 1)
-        NAME(backward_part)(by_out, out, at->is_narrow ? NULL : by_bias, at->fan_out, 0, step->n, (REAL)at->factor,
-                            (REAL)(at->slope * at->factor));
+        NAME(backward_part)(by_out, part->outs + at->out, at->is_narrow ? NULL : by_bias, at->fan_out, 0, part->n,
+                            (REAL)at->factor, (REAL)(at->slope * at->factor));
     if (at->is_narrow) {
-        NAME(narrow_to_weight_part)(x, by_out, sums, at->fan_in, at->fan_out, 0, step->n);
-        NAME(narrow_sums)(sums, by_out, by_weight, by_bias, step->n, at->fan_in, at->fan_out);
-        if (by_x) NAME(narrow_to_input_part)(by_out, at->weight, by_x, at->fan_in, at->fan_out, 0, step->n);
+        NAME(narrow_to_weight_part)(x, by_out, part->sums, at->fan_in, at->fan_out, 0, part->n);
+        NAME(narrow_sums)(part->sums, by_out, by_weight, by_bias, part->n, at->fan_in, at->fan_out);
+        if (by_x) NAME(narrow_to_input_part)(by_out, at->weight, by_x, at->fan_in, at->fan_out, 0, part->n);
         return;
     }
-    NAME(multiply)(step->gemm, "N", "T", at->fan_out, at->fan_in, step->n, by_out, at->fan_out, x, at->fan_in, by_weight,
+    NAME(multiply)(step->gemm, "N", "T", at->fan_out, at->fan_in, part->n, by_out, at->fan_out, x, at->fan_in, by_weight,
                    row);
     if (by_x)
-        NAME(multiply)(step->gemm, "T", "N", at->fan_in, step->n, at->fan_out, at->weight, at->weight_row, by_out,
+        NAME(multiply)(step->gemm, "T", "N", at->fan_in, part->n, at->fan_out, at->weight, at->weight_row, by_out,
                        at->fan_out, by_x, at->fan_in);
 }
 
-static void NAME(update_layer)(const struct layer *at, const REAL *by_weight, const REAL *by_bias,
-                               const struct NAME(update) *of_weights, const struct NAME(update) *of_biases)
+/* Rows [from, to) of the weight, by gradients (fan_in, fan_out); with the first of them the bias. */
+static void NAME(update_layer)(const struct layer *at, const REAL *by_weight, const REAL *by_bias, i64 from, i64 to,
+                               const struct NAME(updates) *by)
 {
     REAL *weight = at->weight, *mean = at->weight_mean, *square = at->weight_square;
     int is_dense = at->weight_row == at->fan_out;
-    i64 rows = is_dense ? 1 : at->fan_in, n = is_dense ? at->fan_in * at->fan_out : at->fan_out;
-    for (i64 i = 0; i < rows; i++)
-        NAME(adam_part)(weight + i * at->weight_row, by_weight + i * n, mean + i * at->weight_row,
-                        square + i * at->weight_row, n, of_weights);
-    NAME(adam_part)(at->bias, by_bias, at->bias_mean, at->bias_square, at->fan_out, of_biases);
+    i64 height = is_dense ? to - from : 1;
+    for (i64 i = from; i < to; i += height)
+        NAME(adam_part)(weight + i * at->weight_row, by_weight + i * at->fan_out, mean + i * at->weight_row,
+                        square + i * at->weight_row, height * at->fan_out, &by->of_weights);
+    if (from == 0) NAME(adam_part)(at->bias, by_bias, at->bias_mean, at->bias_square, at->fan_out, &by->of_biases);
 }
 
-static void NAME(member_backward)(const struct members_step *step, i64 j, struct NAME(workplace) at_work,
-                                  const struct NAME(update) *of_weights, const struct NAME(update) *of_biases)
+/* Where there is one part of each member: the gradients of its layers are left in by_weight, or its parameters moved;
+ * else they are left in part->gradients, layer after layer. */
+static void NAME(part_backward)(const struct members_step *step, struct NAME(part) part, int is_whole,
+                                const struct NAME(updates) *by)
 {
     for (i64 l = step->depth - 1; l >= 0; l--) {
-        const struct layer *at = step->layers + j * step->depth + l;
-        const REAL *x = l ? at_work.outs + at[-1].out : NAME(input_of)(step, j);
-        REAL *by_x = l ? at_work.by_x : at->by_x, *gradients = at_work.gradients;
-        REAL *by_weight = step->adam ? gradients : at->by_weight;
-        REAL *by_bias = step->adam ? gradients + at->fan_in * at->fan_out : at->by_bias;
-        NAME(layer_backward)(step, at, x, at_work.outs + at->out, at_work.by_out, by_x, by_weight,
-                             step->adam ? at->fan_out : at->weight_row, by_bias, at_work.sums);
-        if (step->adam) NAME(update_layer)(at, by_weight, by_bias, of_weights, of_biases);
-        at_work.by_x = at_work.by_out, at_work.by_out = by_x;
+        const struct layer *at = part.layers + l;
+        const REAL *x = l ? part.outs + at[-1].out : part.x;
+        REAL *first = at->by_x ? (REAL *)at->by_x + part.from * at->fan_in : NULL, *by_x = l ? part.by_x : first;
+        REAL *by_weight = part.gradients + (is_whole ? 0 : at->gradients), *by_bias = by_weight + at->fan_in * at->fan_out;
+        if (is_whole && !by)
+            NAME(layer_backward)(step, &part, at, x, by_x, at->by_weight, at->weight_row, at->by_bias);
+        else
+            NAME(layer_backward)(step, &part, at, x, by_x, by_weight, at->fan_out, by_bias);
+        if (is_whole && by) NAME(update_layer)(at, by_weight, by_bias, 0, at->fan_in, by);
+        part.by_x = part.by_out, part.by_out = by_x;
     }
 }
 
-static double NAME(member_step)(const struct members_step *step, i64 j, struct NAME(workplace) at_work,
-                                const struct NAME(update) *of_weights, const struct NAME(update) *of_biases)
+/* Add up the gradients of a layer that the parts of a member have left, scratch_row numbers apart, in rows [from, to) of
+ * the weight, and with the first of them those of the bias; then move the parameters, or leave the sums in by_weight. */
+static void NAME(gather_layer)(const struct members_step *step, const struct layer *at, REAL *gradients, i64 parts,
+                               i64 from, i64 to, const struct NAME(updates) *by)
 {
-    const struct layer *last = step->layers + (j + 1) * step->depth - 1;
-    const REAL *weights = step->weights ? (const REAL *)step->weights + j * step->of_member : NULL;
-    NAME(member_forward)(step, j, at_work.outs);
-    double sum = NAME(loss_part)(step->loss, at_work.outs + last->out, step->target, weights, step->of_row,
-                                 at_work.by_out, last->fan_out, 0, step->n, (REAL)step->option,
-                                 (REAL)(1.0 / (step->m * step->n)));
-    NAME(member_backward)(step, j, at_work, of_weights, of_biases);
-    return sum;
+    i64 start = from * at->fan_out, end = to * at->fan_out, bias = at->fan_in * at->fan_out;
+    for (i64 part = 1; part < parts; part++) {
+        const REAL *other = gradients + part * step->scratch_row;
+        for (i64 i = start; i < end; i++) gradients[i] += other[i];
+        for (i64 i = bias; from == 0 && i < bias + at->fan_out; i++) gradients[i] += other[i];
+    }
+    if (by) {
+        NAME(update_layer)(at, gradients, gradients + bias, from, to, by);
+        return;
+    }
+    for (i64 i = from; i < to; i++)
+        memcpy((REAL *)at->by_weight + i * at->weight_row, gradients + i * at->fan_out, at->fan_out * sizeof(REAL));
+    if (from == 0) memcpy(at->by_bias, gradients + bias, at->fan_out * sizeof(REAL));
 }
 
 /* Forward, loss, backward and, where step says so, Adam; returns the mean loss over members and rows. */
 double NAME(lamina_members_step)(const struct members_step *step)
 {
-    double sums[step->m], sum = 0;
-    struct NAME(update) of_weights = {0}, of_biases = {0};
+    i64 threads = smaller(step->threads, omp_get_max_threads());
+    i64 parts = step->parts, height = part_of(step->n, parts);
+    double sums[step->m * parts], sum = 0;
+    struct NAME(updates) given = {0}, *by = NULL;
     if (step->adam) {
-        of_weights = NAME(update_of)(step->adam, step->decay);
-        of_biases = NAME(update_of)(step->adam, 0);
+        given.of_weights = NAME(update_of)(step->adam, step->decay);
+        given.of_biases = NAME(update_of)(step->adam, 0);
+        by = &given;
     }
-#pragma omp parallel num_threads((int)smaller(step->threads, omp_get_max_threads()))
+#pragma omp parallel num_threads((int)threads)
     {
-        REAL *outs = (REAL *)step->scratch + omp_get_thread_num() * step->scratch_row, *by_out = outs + step->outs;
-        REAL *by_x = by_out + step->n * step->widest, *gradients = by_x + step->n * step->widest;
-        struct NAME(workplace) at_work = {outs, by_out, by_x, gradients, gradients + step->largest};
+        i64 thread = omp_get_thread_num(), of_all = omp_get_num_threads();
         int before = ((int (*)(int))step->set_threads)(1);
-        for (i64 j = omp_get_thread_num(); j < step->m; j += omp_get_num_threads())
-            sums[j] = NAME(member_step)(step, j, at_work, &of_weights, &of_biases);
+        for (i64 i = thread; i < step->m * parts; i += of_all) {
+            i64 j = i / parts, from = smaller(step->n, i % parts * height);
+            const struct layer *layers = step->layers + j * step->depth;
+            REAL *outs = (REAL *)step->scratch + (parts > 1 ? i : thread) * step->scratch_row;
+            REAL *by_out = outs + step->outs, *by_x = by_out + height * step->widest;
+            REAL *gradients = by_x + height * step->widest;
+            const REAL *x = (const REAL *)step->inputs[layers->input] + layers->x + from * layers->fan_in;
+            struct NAME(part) part = {layers, j, from, smaller(height, step->n - from), x, outs, by_out, by_x, gradients,
+                                      gradients + step->gradients};
+            NAME(part_forward)(step, &part);
+            sums[i] = NAME(part_loss)(step, &part);
+            NAME(part_backward)(step, part, parts == 1, by);
+        }
         ((int (*)(int))step->set_threads)(before);
+        if (parts > 1) {
+#pragma omp barrier
+            for (i64 i = 0; i < step->m * step->depth; i++) {
+                const struct layer *at = step->layers + i;
+                i64 rows = part_of(at->fan_in, of_all), from = smaller(at->fan_in, thread * rows);
+                REAL *first = (REAL *)step->scratch + i / step->depth * parts * step->scratch_row + step->outs +
+                              2 * height * step->widest + at->gradients;
+                if (from < at->fan_in)
+                    NAME(gather_layer)(step, at, first, parts, from, smaller(at->fan_in, from + rows), by);
+            }
+        }
     }
-    for (i64 j = 0; j < step->m; j++) sum += sums[j];
+    for (i64 i = 0; i < step->m * parts; i++) sum += sums[i];
     return sum / (step->m * step->n);
 }

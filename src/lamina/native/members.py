@@ -13,6 +13,8 @@ from torch import Tensor
 from lamina.native.kernels import Adam, function_of, limit, suits
 from lamina.native.library import matrix_products
 
+# With fewer rows for each thread, adding up their gradients costs more than they gain.
+_LEAST_ROWS = 64
 _GEMM = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
 
 
@@ -34,7 +36,7 @@ class MemberLayer(Structure):
         *((name, c_void_p) for name in ("weight_mean", "weight_square", "bias_mean", "bias_square", "by_x")),
         *(
             (name, c_int64)
-            for name in ("out", "input", "x", "weight_row", "fan_in", "fan_out", "is_narrow", "threshold")
+            for name in ("out", "gradients", "input", "x", "weight_row", "fan_in", "fan_out", "is_narrow", "threshold")
         ),
         *((name, c_double) for name in ("slope", "factor")),
     )
@@ -62,8 +64,8 @@ class MembersStep(Structure):
         ("inputs", POINTER(c_void_p)),
         ("bits", POINTER(c_void_p)),
         *((name, c_void_p) for name in ("target", "weights", "scratch")),
-        *((name, c_int64) for name in ("scratch_row", "outs", "widest", "largest", "threads", "m", "n", "depth")),
-        *((name, c_int64) for name in ("loss", "of_member", "of_row")),
+        *((name, c_int64) for name in ("scratch_row", "outs", "widest", "gradients", "threads", "m", "n", "depth")),
+        *((name, c_int64) for name in ("parts", "loss", "of_member", "of_row")),
         ("option", c_double),
         ("adam", POINTER(Adam)),
         ("decay", c_double),
@@ -71,12 +73,15 @@ class MembersStep(Structure):
 
 
 def takes_members(x: Tensor) -> bool:
-    """Return whether there is such a step for members like ``x`` (m, ...), and work for all threads nearly to its end.
+    """Return whether there is such a step for members like ``x`` (m, n, ...), and work for all threads to its end.
 
     A product of matrices that stays on the thread that calls it is not in every build of torch.
     """
-    m, threads = len(x), torch.get_num_threads()
-    return x.dtype in _GEMM and suits(x) and matrix_products() is not None and -(-m // threads) * threads <= 1.5 * m
+    if x.dtype not in _GEMM or not suits(x) or matrix_products() is None:
+        return False
+    (m, n), threads = x.shape[:2], torch.get_num_threads()
+    pieces = m * _parts(m, n)
+    return -(-pieces // threads) * threads <= 1.5 * pieces
 
 
 def make_step(
@@ -84,27 +89,35 @@ def make_step(
 ) -> tuple[MembersStep, list[Any]]:
     """Return the step of ``layers`` (m, depth) on n rows with what does not change filled in, and the memory it needs.
 
-    A thread has memory for the results of one member's layers, for two gradients by them, and for those of a layer's
-    parameters.
+    A thread has memory for what the layers of one member make, for two gradients by that, and for those by parameters.
     """
     products = matrix_products()
     assert products is not None
-    depth, threads = len(layers) // m, min(m, torch.get_num_threads())
-    outs = 0
-    for i in range(depth):
-        for layer in layers[i::depth]:
-            layer.out = outs
-        outs += _round_up(n * layers[i].fan_out)
+    depth, parts = len(layers) // m, _parts(m, n)
+    height, threads = -(-n // parts), min(m * parts, torch.get_num_threads())
+    outs = gradients = 0
+    for member in range(m):
+        of_member = layers[member * depth : (member + 1) * depth]
+        outs = gradients_of_member = 0
+        for layer in of_member:
+            layer.out, layer.gradients = outs, gradients_of_member
+            outs += _round_up(height * layer.fan_out)
+            gradients_of_member += _round_up((layer.fan_in + 1) * layer.fan_out)
+        gradients = max(gradients, gradients_of_member)
     widest = _round_up(max(max(layer.fan_in, layer.fan_out) for layer in layers))
-    largest = _round_up(max((layer.fan_in + 1) * layer.fan_out for layer in layers))
-    scratch = torch.empty(threads, outs + 2 * n * widest + largest + limit("lamina_largest_narrow"), dtype=dtype)
+    scratch = torch.empty(threads, outs + 2 * height * widest + gradients + limit("lamina_largest_narrow"), dtype=dtype)
     of_all, inputs, bits = (MemberLayer * len(layers))(*layers), (c_void_p * n_inputs)(), (c_void_p * depth)()
     step = MembersStep(
         gemm=products[_GEMM[dtype]], set_threads=products["MKL_Set_Num_Threads_Local"], layers=of_all, inputs=inputs,
         bits=bits, scratch=scratch.data_ptr(), scratch_row=scratch.shape[1], outs=outs, widest=widest,
-        largest=largest, threads=threads, m=m, n=n, depth=depth,
+        gradients=gradients, threads=threads, m=m, n=n, depth=depth, parts=parts,
     )  # fmt: skip
     return step, [of_all, inputs, bits, scratch]
+
+
+def _parts(m: int, n: int) -> int:
+    """Return into how many parts the n rows of each of m members are divided, so that all threads have some."""
+    return max(min(torch.get_num_threads() // m, n // _LEAST_ROWS), 1)
 
 
 def runner(dtype: torch.dtype) -> Callable[[MembersStep], float]:
