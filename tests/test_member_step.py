@@ -139,17 +139,27 @@ def test_what_the_loops_do_not_know_is_left_to_the_passes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("m", "n", "n_threads", "parts"),
-    [(1, 5, 1, 1), (1, 128, 2, 2), (1, 127, 2, None), (3, 9, 2, 1), (9, 9, 8, None), (3, 256, 8, 2), (1, 256, 8, None)],
+    ("m", "n", "n_weights", "n_threads", "parts"),
+    [
+        (1, 5, 10**6, 1, 1),
+        (1, 32, 5 * 10**5, 2, 2),
+        (1, 31, 5 * 10**5, 2, None),  # too few rows for two threads
+        (1, 32, 6 * 10**5, 2, None),  # too many gradients to add up
+        (1, 31, 60_000, 2, 1),  # little work
+        (3, 99, 10**6, 2, 1),
+        (9, 99, 10**6, 8, None),  # the ninth would be alone at the end
+        (3, 256, 10**5, 8, 2),
+        (1, 64, 10**5, 8, None),
+    ],
 )
-def test_no_thread_is_left_without_work_for_long(m, n, n_threads, parts):
+def test_no_thread_is_left_without_work_for_long(m, n, n_weights, n_threads, parts):
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
-    found, divided = members.takes_members(torch.zeros(m, n, 2)), members._parts(m, n)
+    found, divided = members.takes_members(torch.zeros(m, n, 2), n_weights), members._parts(m, n, n_weights)
     torch.set_num_threads(before)
     assert found is (parts is not None)
     assert parts in (None, divided)
-    assert not members.takes_members(torch.zeros(8, 256, 2, dtype=torch.float16))
+    assert not members.takes_members(torch.zeros(8, 256, 2, dtype=torch.float16), n_weights)
 
 
 def test_an_optimizer_knows_only_what_it_moves():

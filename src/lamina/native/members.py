@@ -13,8 +13,10 @@ from torch import Tensor
 from lamina.native.kernels import Adam, function_of, limit, suits
 from lamina.native.library import matrix_products
 
-# With fewer rows for each thread, adding up their gradients costs more than they gain.
-_LEAST_ROWS = 64
+# With fewer rows for a thread, or more weights, adding up the threads' gradients costs more than it gains.
+_LEAST_ROWS, _MOST_WEIGHTS = 16, 2**19
+# So few products (multiplications) that a thread does them in the time that it takes to ask for them.
+_FEW_PRODUCTS = 2**21
 _GEMM = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
 
 
@@ -72,16 +74,19 @@ class MembersStep(Structure):
     )
 
 
-def takes_members(x: Tensor) -> bool:
+def takes_members(x: Tensor, n_weights: int) -> bool:
     """Return whether there is such a step for members like ``x`` (m, n, ...), and work for all threads to its end.
 
     A product of matrices that stays on the thread that calls it is not in every build of torch.
+
+    Args:
+        n_weights: of a member.
     """
     if x.dtype not in _GEMM or not suits(x) or matrix_products() is None:
         return False
     (m, n), threads = x.shape[:2], torch.get_num_threads()
-    pieces = m * _parts(m, n)
-    return -(-pieces // threads) * threads <= 1.5 * pieces
+    pieces = m * _parts(m, n, n_weights)
+    return m * n * n_weights <= _FEW_PRODUCTS or -(-pieces // threads) * threads <= 1.5 * pieces
 
 
 def make_step(
@@ -93,7 +98,8 @@ def make_step(
     """
     products = matrix_products()
     assert products is not None
-    depth, parts = len(layers) // m, _parts(m, n)
+    depth = len(layers) // m
+    parts = _parts(m, n, sum(layer.fan_in * layer.fan_out for layer in layers[:depth]))
     height, threads = -(-n // parts), min(m * parts, torch.get_num_threads())
     outs = gradients = 0
     for member in range(m):
@@ -115,8 +121,10 @@ def make_step(
     return step, [of_all, inputs, bits, scratch]
 
 
-def _parts(m: int, n: int) -> int:
+def _parts(m: int, n: int, n_weights: int) -> int:
     """Return into how many parts the n rows of each of m members are divided, so that all threads have some."""
+    if n_weights > _MOST_WEIGHTS:
+        return 1
     return max(min(torch.get_num_threads() // m, n // _LEAST_ROWS), 1)
 
 

@@ -93,16 +93,20 @@ def member_by_member(passes: Passes, loss: Loss, optimizer: FusedOptimizer | Non
         passes: of the network, for a number of rows.
         optimizer: moves the network's flat weights; ``None``: that is done elsewhere, from the gradients.
     """
-    maps, hidden = passes.stages[1::2], passes.stages[::2]
+    stages: list[Any] = passes.stages
+    maps, hidden = stages[1::2], stages[::2]
     is_known = (
-        loss.compiled is not None
-        and len(maps) == len(hidden)
+        len(maps) == len(hidden)
         and all(isinstance(stage, AffineStage | OneAffineStage) for _, stage in passes.first.parts)
         and all(isinstance(stage, AffineStage | OneAffineStage | NarrowAffineStage) for stage in maps)
         and all(isinstance(stage, HiddenStage) for stage in hidden)
-        and members.takes_members(passes.first.out)
     )
-    return MemberByMember(passes, loss.compiled, optimizer) if is_known and loss.compiled is not None else None
+    if not is_known or loss.compiled is None:
+        return None
+    of_a_member = [passes.first.parts[0][1].weight[0], *(stage.weight[0] for stage in maps)]
+    if not members.takes_members(passes.first.out, sum(weight.numel() for weight in of_a_member)):
+        return None
+    return MemberByMember(passes, loss.compiled, optimizer)
 
 
 def _layer(stage: Any, i: int, hidden: HiddenStage | None, optimizer: FusedOptimizer | None) -> members.MemberLayer:
