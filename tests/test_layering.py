@@ -54,6 +54,7 @@ FLOORS = [
         "training.hidden_stages",
         "training.passes",
         "training.member_step",
+        "training.prediction",
         "training.step",
         "training.loop",
         "training.checkpoint",

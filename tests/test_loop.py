@@ -11,8 +11,9 @@ from lamina.errors import TrainingError
 from lamina.losses import LOSSES, Loss
 from lamina.network.mlp import MLP
 from lamina.training.loop import Measure, TrainState, train
+from lamina.training.prediction import predict_outputs
 from lamina.training.recipe import threads
-from lamina.training.rows import Rows, mean_loss, predict_outputs
+from lamina.training.rows import Rows, mean_loss
 from lamina.training.schedules import SCHEDULES
 
 SQUARED = LOSSES["squared_error"]

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lamina
-import lamina.training.rows
+import lamina.training.prediction
 from lamina.data.encoder import Encoder, NumberCode, SparseCode
 from lamina.losses import LOSSES
 from lamina.network.mlp import MLP
-from lamina.training.rows import Rows, mean_loss, predict_each, predict_hidden, predict_outputs, predict_unseen, rows_at
+from lamina.training.prediction import Predictor, predict_hidden, predict_outputs, predict_unseen
+from lamina.training.rows import Rows, mean_loss, rows_at
 
 F64 = torch.float64
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's, about its own state
@@ -72,7 +73,7 @@ def test_prediction_in_slices_equals_prediction_at_once(monkeypatch, sparse):
         whole = mlp.eval()({"sparse": x.to_sparse_csr()} if sparse else {"numbers": x})
     mlp.train()
     for n in (7, 25, 49, 50, 51):
-        monkeypatch.setattr(lamina.training.rows, "_PREDICTION_ROWS", n)
+        monkeypatch.setattr(lamina.training.prediction, "_PREDICTION_ROWS", n)
         torch.testing.assert_close(predict_outputs(mlp, inputs, 50), whole, rtol=1e-13, atol=1e-15)
         with torch.inference_mode():
             from_hidden = mlp.output(predict_hidden(mlp, inputs, 50, 1))
@@ -157,7 +158,7 @@ def test_members_that_have_not_seen_a_row_compute_it_and_no_others(members):
     run = lamina.prepare("wine", members=members, epochs=2, dtype="float64")
     list(run.train())
     rows, network = run._rows(run.parts["validation"], watched=True), run.state.network
-    every, held = predict_each(network, rows.inputs, len(rows)), rows.held > 0
+    every, held = Predictor(network, by_loops=False).outputs_of_each(rows.inputs, len(rows)), rows.held > 0
     each, counted = predict_unseen(network, rows)
     assert counted.sum(1).tolist() == held.sum(1).tolist()
     assert each.shape[1] == int(held.sum(1).max()) == 2

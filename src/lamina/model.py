@@ -31,7 +31,8 @@ from lamina.network.mlp import MLP
 from lamina.report.page import page_of
 from lamina.report.subject import Subject
 from lamina.training.loop import EpochRecord
-from lamina.training.rows import csr, predict_hidden, predict_outputs
+from lamina.training.prediction import Predictor, predict_hidden
+from lamina.training.rows import csr
 
 Array = NDArray[Any]
 
@@ -61,7 +62,7 @@ class Model:
     scores: ConformalScores | None = None
     history: list[EpochRecord] = field(default_factory=list)
     report: Report = field(default_factory=Report)
-    _exact: Network | None = field(default=None, init=False, repr=False, compare=False)
+    _exact: Predictor | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def task(self) -> str:
@@ -170,7 +171,7 @@ class Model:
         return self._logits(*self._encoded(data)).numpy()
 
     def _logits(self, arrays: Arrays, n_rows: int) -> Tensor:
-        outputs = predict_outputs(self._exact_network(), as_tensors(arrays, "cpu"), n_rows)
+        outputs = self._exact_predictor().outputs(as_tensors(arrays, "cpu"), n_rows)
         return outputs if self.linear is None else torch.from_numpy(self.linear.blended(outputs.numpy(), arrays))
 
     def predict_log_proba(self, data: Any) -> Array:
@@ -192,7 +193,9 @@ class Model:
         if not -n_hidden <= layer < n_hidden:
             raise ConfigError(f"layer = {layer}, but the network has {n_hidden} hidden layers.")
         arrays, n_rows = self._encoded(data)
-        return predict_hidden(self._exact_network(), as_tensors(arrays, "cpu"), n_rows, layer % n_hidden).numpy()
+        return predict_hidden(
+            self._exact_predictor().network, as_tensors(arrays, "cpu"), n_rows, layer % n_hidden
+        ).numpy()
 
     def outputs_of(self, arrays: Arrays, n_rows: int) -> Array:
         """Return what ``predict_outputs`` does, from encoded arrays."""
@@ -205,17 +208,18 @@ class Model:
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return self.encoder.transform(features, "float64"), table.n_rows
 
-    def _exact_network(self) -> Network:
+    def _exact_predictor(self) -> Predictor:
         """Return the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
         if self.config.dtype == "float64":
-            return self.network
+            return Predictor(self.network, by_loops=False)
         if self._exact is None:
             config = self.config.replace(dtype="float64")
-            self._exact = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator()).eval()
+            exact = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator())
+            self._exact = Predictor(exact)
         # Again each time: the weights belong to the user, who may have changed them since.
-        self._exact.load_state_dict(self.network.state_dict())
+        self._exact.network.load_state_dict(self.network.state_dict())
         with torch.no_grad():
-            self._exact.fold_scaling()
+            self._exact.network.fold_scaling()
         return self._exact
 
     def read(self, data: Any) -> Table:

@@ -27,13 +27,13 @@ from lamina.losses import LOSSES, Loss
 from lamina.metrics import METRICS, one_score
 from lamina.model import Model, as_tensors, build_network, prediction_of
 from lamina.model_report import Report
-from lamina.network.mlp import MLP
 from lamina.partition import Part, held_out_by, with_class_weights
 from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, Measure, TrainState, train
+from lamina.training.prediction import Predictor, predict_unseen, predictors_of
 from lamina.training.recipe import threads
-from lamina.training.rows import Rows, mean_loss, predict_unseen
+from lamina.training.rows import Rows, mean_loss
 
 Array = NDArray[Any]
 
@@ -171,7 +171,7 @@ class Run:
         )
         if baselines:
             uncalibrated = before if calibration else None
-            predict = partial(self._of_unseen, members=self.state.network.members())
+            predict = partial(self._of_unseen, members=predictors_of(self.state.network))
             curves = curves_of(model, self.parts, scored_on, outputs, uncalibrated, predict)
             model.report = replace(model.report, curves=curves)
         findings = found_in_run(model, self.parts, checks_data=baselines) if diagnosis else []
@@ -185,7 +185,7 @@ class Run:
             return None
         return self._of_unseen(part.rows(calibration_rows(part, self.config.seed)))
 
-    def _of_unseen(self, part: Part, members: list[MLP] | None = None) -> Array:
+    def _of_unseen(self, part: Part, members: list[Predictor] | None = None) -> Array:
         """Return predictions for a part; where members hold out folds, by those that have not seen the row."""
         network = self.state.network
         each, counted = predict_unseen(network, self._rows(part, watched=True), members)

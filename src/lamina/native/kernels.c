@@ -79,6 +79,9 @@ static void *allocate(i64 n_bytes)
     return memory;
 }
 
+/* On how many threads the products that this one asks for are made; returns how many it was. */
+static int set_threads(const struct members_step *step, int n) { return ((int (*)(int))step->set_threads)(n); }
+
 #define ONE_BY_TWO_PI 0.15915494309189535
 #define LANES 16            /* rows of an embedding at once */
 #define MOST_FREQUENCIES 32

@@ -30,6 +30,7 @@ _ARGUMENTS = {
     "lamina_pick": "pi pi pii iii",
     "lamina_pick_back": "pii pi pi iiii",
     "lamina_adam": "pppp i p d",
+    "lamina_members_forward": "p p",
     "lamina_members_step": "p",
 }
 _OF_ONE_KIND = {

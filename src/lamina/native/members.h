@@ -24,7 +24,7 @@ struct NAME(part) {
     REAL *gradients, *sums;  /* of parameters; of a narrow layer's */
 };
 
-/* Updates of weights and of biases; NULL: they stay. */
+/* How weights and biases move. */
 struct NAME(updates) {
     struct NAME(update) of_weights, of_biases;
 };
@@ -133,10 +133,48 @@ static void NAME(gather_layer)(const struct members_step *step, const struct lay
     if (from == 0) memcpy(at->by_bias, gradients + bias, at->fan_out * sizeof(REAL));
 }
 
+/* The i-th part of all members', in the k-th row of scratch; rows are divided into parts of a height. */
+static struct NAME(part) NAME(part_at)(const struct members_step *step, i64 i, i64 k, i64 height)
+{
+    i64 j = i / step->parts, from = smaller(step->n, i % step->parts * height);
+    const struct layer *layers = step->layers + j * step->depth;
+    REAL *outs = (REAL *)step->scratch + k * step->scratch_row, *by_out = outs + step->outs;
+    REAL *by_x = by_out + height * step->widest, *gradients = by_x + height * step->widest;
+    return (struct NAME(part)){
+        .layers = layers,
+        .j = j,
+        .from = from,
+        .n = smaller(height, step->n - from),
+        .x = (const REAL *)step->inputs[layers->input] + layers->x + from * layers->fan_in,
+        .outs = outs,
+        .by_out = by_out,
+        .by_x = by_x,
+        .gradients = gradients,
+        .sums = gradients + step->gradients,
+    };
+}
+
+/* out (m, n, fan_out of the last layer) <- forward. */
+void NAME(lamina_members_forward)(const struct members_step *step, REAL *out)
+{
+    i64 height = part_of(step->n, step->parts);
+#pragma omp parallel num_threads((int)smaller(step->threads, omp_get_max_threads()))
+    {
+        int before = set_threads(step, 1);
+        for (i64 i = omp_get_thread_num(); i < step->m * step->parts; i += omp_get_num_threads()) {
+            struct NAME(part) part = NAME(part_at)(step, i, omp_get_thread_num(), height);
+            const struct layer *last = part.layers + step->depth - 1;
+            NAME(part_forward)(step, &part);
+            memcpy(out + (part.j * step->n + part.from) * last->fan_out, part.outs + last->out,
+                   part.n * last->fan_out * sizeof(REAL));
+        }
+        set_threads(step, before);
+    }
+}
+
 /* Forward, loss, backward and, where step says so, Adam; returns the mean loss over members and rows. */
 double NAME(lamina_members_step)(const struct members_step *step)
 {
-    i64 threads = smaller(step->threads, omp_get_max_threads());
     i64 parts = step->parts, height = part_of(step->n, parts);
     double sums[step->m * parts], sum = 0;
     struct NAME(updates) given = {0}, *by = NULL;
@@ -145,31 +183,23 @@ double NAME(lamina_members_step)(const struct members_step *step)
         given.of_biases = NAME(update_of)(step->adam, 0);
         by = &given;
     }
-#pragma omp parallel num_threads((int)threads)
+#pragma omp parallel num_threads((int)smaller(step->threads, omp_get_max_threads()))
     {
         i64 thread = omp_get_thread_num(), of_all = omp_get_num_threads();
-        int before = ((int (*)(int))step->set_threads)(1);
+        int before = set_threads(step, 1);
         for (i64 i = thread; i < step->m * parts; i += of_all) {
-            i64 j = i / parts, from = smaller(step->n, i % parts * height);
-            const struct layer *layers = step->layers + j * step->depth;
-            REAL *outs = (REAL *)step->scratch + (parts > 1 ? i : thread) * step->scratch_row;
-            REAL *by_out = outs + step->outs, *by_x = by_out + height * step->widest;
-            REAL *gradients = by_x + height * step->widest;
-            const REAL *x = (const REAL *)step->inputs[layers->input] + layers->x + from * layers->fan_in;
-            struct NAME(part) part = {layers, j, from, smaller(height, step->n - from), x, outs, by_out, by_x, gradients,
-                                      gradients + step->gradients};
+            struct NAME(part) part = NAME(part_at)(step, i, parts > 1 ? i : thread, height);
             NAME(part_forward)(step, &part);
             sums[i] = NAME(part_loss)(step, &part);
             NAME(part_backward)(step, part, parts == 1, by);
         }
-        ((int (*)(int))step->set_threads)(before);
+        set_threads(step, before);
         if (parts > 1) {
 #pragma omp barrier
             for (i64 i = 0; i < step->m * step->depth; i++) {
                 const struct layer *at = step->layers + i;
-                i64 rows = part_of(at->fan_in, of_all), from = smaller(at->fan_in, thread * rows);
-                REAL *first = (REAL *)step->scratch + i / step->depth * parts * step->scratch_row + step->outs +
-                              2 * height * step->widest + at->gradients;
+                i64 rows = part_of(at->fan_in, of_all), from = smaller(at->fan_in, thread * rows), k = i / step->depth * parts;
+                REAL *first = NAME(part_at)(step, k, k, height).gradients + at->gradients;
                 if (from < at->fan_in)
                     NAME(gather_layer)(step, at, first, parts, from, smaller(at->fan_in, from + rows), by);
             }

@@ -128,6 +128,12 @@ def _parts(m: int, n: int, n_weights: int) -> int:
     return max(min(torch.get_num_threads() // m, n // _LEAST_ROWS), 1)
 
 
+def forward(step: MembersStep, out: Tensor) -> Tensor:
+    """Fill ``out`` (m, n, k) with what the members make of the inputs."""
+    function_of("lamina_members_forward", out.dtype)(byref(step), out.data_ptr())
+    return out
+
+
 def runner(dtype: torch.dtype) -> Callable[[MembersStep], float]:
     """Return what does a step in numbers of ``dtype``, and tells the mean loss over members and rows before it."""
     function: Callable[[Any], float] = function_of("lamina_members_step", dtype)

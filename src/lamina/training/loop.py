@@ -15,7 +15,8 @@ from lamina.network.members import Network
 from lamina.training.averaging import average_in, exchange
 from lamina.training.flat import FlatWeights
 from lamina.training.optimizers import OPTIMIZERS, AnyOptimizer, parameter_groups
-from lamina.training.rows import Rows, mean_loss, predict_unseen
+from lamina.training.prediction import predict_unseen, predictors_of
+from lamina.training.rows import Rows, mean_loss
 from lamina.training.schedules import SCHEDULES
 from lamina.training.step import make_full_batch_step, make_step
 
@@ -198,7 +199,7 @@ def train(
     course = SCHEDULES[schedule]
     n_batches = 1 if full_batch else _n_batches(len(rows), batch_size, state.network.needs_two_rows)
     last_step = max(epochs * n_batches - 1, 1)
-    members = None if validation is None or validation.held is None else state.network.members()
+    members = None if validation is None or validation.held is None else predictors_of(state.network)
     started = time.perf_counter() - state.seconds
     while state.epoch < epochs and not state.stopped:
         state.network.train()

@@ -26,7 +26,9 @@ class MemberByMember:
         passes, loss, optimizer: such that ``member_by_member`` accepts them.
     """
 
-    def __init__(self, passes: Passes, loss: kernels.CompiledLoss, optimizer: FusedOptimizer | None) -> None:
+    def __init__(
+        self, passes: Passes, loss: kernels.CompiledLoss | None, optimizer: FusedOptimizer | None = None
+    ) -> None:
         self.passes, self.loss, self.optimizer = passes, loss, optimizer
         self.parts: list[tuple[slice, Any]] = list(passes.first.parts)
         stages: list[Any] = passes.stages
@@ -49,7 +51,8 @@ class MemberByMember:
                 ]
         self.step, self.memory = members.make_step(layers, len(self.parts), m, n, self.like.dtype)
         self.run = members.runner(self.like.dtype)
-        self.step.loss, self.step.option = loss.kind, loss.option
+        if loss is not None:
+            self.step.loss, self.step.option = loss.kind, loss.option
         self.by_encoded = [stage.by_input for _, stage in self.parts]
         self.of_inputs: list[tuple[list[Any], float]] = []
         if optimizer is not None:
@@ -70,12 +73,16 @@ class MemberByMember:
                     kernels.adam_(self.optimizer.adam, decay, *tensors)
         return value
 
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the outputs (m, n, k) in evaluation mode, without dropout; the next call overwrites them."""
+        self._read([stage.forward(dict(inputs)) for stage in self.passes.inputs])
+        return members.forward(self.step, self.like)
+
     def _enter(self, inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor | None) -> None:
         """Tell the loops where the minibatch is, in tensors that are kept for as long as they are read."""
+        assert self.loss is not None
         step = self.step
-        encoded = [each.contiguous() for each in self.passes.encode(dict(inputs))]
-        for i, x in enumerate(encoded):
-            step.inputs[i] = x.data_ptr()
+        self._read(self.passes.encode(dict(inputs)))
         drawn = {i: draw(dropout, out) for i, dropout, out in self.dropped}
         for i, bits in drawn.items():
             step.bits[i] = bits.data_ptr()
@@ -83,30 +90,39 @@ class MemberByMember:
         step.target = target.data_ptr()
         weights = None if weights is None else weights.to(self.like.dtype)
         step.weights, step.of_member, step.of_row = kernels.of_weights(weights)
-        self.minibatch = encoded, drawn, target, weights
+        self.minibatch = drawn, target, weights
+
+    def _read(self, encoded: list[Tensor]) -> None:
+        self.encoded = [each.contiguous() for each in encoded]
+        for i, x in enumerate(self.encoded):
+            self.step.inputs[i] = x.data_ptr()
 
 
-def member_by_member(passes: Passes, loss: Loss, optimizer: FusedOptimizer | None) -> MemberByMember | None:
+def member_by_member(
+    passes: Passes, loss: Loss | None = None, optimizer: FusedOptimizer | None = None
+) -> MemberByMember | None:
     """Return the step, ``None`` where the loops do not know all layers and the loss, or leave threads without work.
 
     Args:
         passes: of the network, for a number of rows.
+        loss: ``None``: for ``forward`` alone.
         optimizer: moves the network's flat weights; ``None``: that is done elsewhere, from the gradients.
     """
     stages: list[Any] = passes.stages
     maps, hidden = stages[1::2], stages[::2]
     is_known = (
-        len(maps) == len(hidden)
+        (loss is None or loss.compiled is not None)
+        and len(maps) == len(hidden)
         and all(isinstance(stage, AffineStage | OneAffineStage) for _, stage in passes.first.parts)
         and all(isinstance(stage, AffineStage | OneAffineStage | NarrowAffineStage) for stage in maps)
         and all(isinstance(stage, HiddenStage) for stage in hidden)
     )
-    if not is_known or loss.compiled is None:
+    if not is_known:
         return None
     of_a_member = [passes.first.parts[0][1].weight[0], *(stage.weight[0] for stage in maps)]
     if not members.takes_members(passes.first.out, sum(weight.numel() for weight in of_a_member)):
         return None
-    return MemberByMember(passes, loss.compiled, optimizer)
+    return MemberByMember(passes, None if loss is None else loss.compiled, optimizer)
 
 
 def _layer(stage: Any, i: int, hidden: HiddenStage | None, optimizer: FusedOptimizer | None) -> members.MemberLayer:

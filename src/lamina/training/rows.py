@@ -1,4 +1,4 @@
-"""Encoded rows as tensors, dense or sparse, and the network's outputs and loss on them."""
+"""Encoded rows as tensors, dense or sparse, and the mean loss on them."""
 
 import math
 import warnings
@@ -9,11 +9,7 @@ import torch
 from torch import Tensor
 
 from lamina.losses import Loss
-from lamina.network.members import Network
-from lamina.network.mlp import MLP
 
-# What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
-_PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
 # So many rows are copied at once for the minibatches to come; more would drive what they meet out of the cache.
 _BYTES_AT_ONCE = 2**20
 
@@ -98,78 +94,9 @@ def csr(crow: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) ->
         return torch.sparse_csr_tensor(crow, columns, values, size, check_invariants=False)
 
 
-def predict_outputs(network: Network, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
-    """Return the network's outputs (n, k) in evaluation mode, computed in slices of bounded memory."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(part) for part in _slices(inputs, n_rows)])
-
-
-def predict_each(network: Network, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
-    """Return the outputs (n, members, k) of each member in evaluation mode."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network.outputs_of_each(part) for part in _slices(inputs, n_rows)])
-
-
-def predict_unseen(network: Network, rows: Rows, members: list[MLP] | None = None) -> tuple[Tensor, Tensor | None]:
-    """Return what the members that have not seen a row in training make of it.
-
-    Only those compute: of eight members that hold out a quarter of the rows each, two do.
-
-    Args:
-        members: what ``network.members()`` returned once, to be used again with the weights as they are now.
-
-    Returns:
-        The outputs (n, h, k) in evaluation mode, h being the most members that one row has, and weights (n, h) of them:
-        1 for a member, 0 where the row has fewer. Where ``rows.held`` is ``None``: of all members, and no weights.
-    """
-    if rows.held is None:
-        return predict_each(network, rows.inputs, len(rows)), None
-    held = rows.held > 0
-    place = held.cumsum(1) - 1
-    weights = (torch.arange(int(held.sum(1).max()), device=held.device) < held.sum(1, keepdim=True)).to(rows.held.dtype)
-    if members is None:
-        members = network.members()
-    else:
-        network.refresh(members)
-    each: Tensor | None = None
-    for m, member in enumerate(members):
-        index = held[:, m].nonzero().squeeze(1)
-        if not len(index):
-            continue
-        inputs = {name: rows_at(values, index) for name, values in rows.inputs.items()}
-        outputs = predict_outputs(member, inputs, len(index))
-        if each is None:
-            each = outputs.new_zeros(*weights.shape, outputs.shape[1])
-        each[index, place[index, m]] = outputs
-    assert each is not None
-    return each, weights
-
-
-def predict_hidden(network: Network, inputs: Mapping[str, Tensor], n_rows: int, layer: int) -> Tensor:
-    """Return the outputs (n, units) of hidden layer ``layer``, counted from 0, in evaluation mode."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network.hidden_output(part, layer) for part in _slices(inputs, n_rows)])
-
-
 def mean_loss(outputs: Tensor, rows: Rows, loss: Loss) -> float:
     """Return the weighted mean of ``loss`` over ``rows``, whose outputs are given."""
     values = loss.per_row(outputs, rows.target)
     if rows.weights is None:
         return float(values.mean())
     return float((values * rows.weights).sum() / rows.weights.sum())
-
-
-def _slices(inputs: Mapping[str, Tensor], n_rows: int) -> list[dict[str, Tensor]]:
-    width = sum(values.shape[1] for values in inputs.values() if values.layout != torch.sparse_csr)
-    step = min(_PREDICTION_ROWS, max(_PREDICTION_NUMBERS // max(width, 1), 1))
-    bounds = range(0, max(n_rows, 1), step)  # no rows: one empty slice, and an empty (0, k)
-    return [{name: _between(values, start, start + step) for name, values in inputs.items()} for start in bounds]
-
-
-def _between(values: Tensor, start: int, end: int) -> Tensor:
-    if values.layout != torch.sparse_csr:
-        return values[start:end]
-    return rows_at(values, torch.arange(start, min(end, len(values)), device=values.device))
