@@ -68,8 +68,22 @@ def test_the_loops_are_used_where_they_are_known(loops):
     assert (Predictor(run_of().state.network).loops is None) == (loops != "compiled")
     for options in ({"activation": "tanh"}, {"normalization": "batch"}):
         assert Predictor(run_of(**options).state.network).loops is None
-    images = lamina.prepare("digits", hidden_units=(16,))
-    assert Predictor(images.state.network).loops is None
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("members", [1, 3])
+def test_images(members, folded, loops):
+    run = lamina.prepare("digits", hidden_units=(20,), normalization="none", dtype="float64", members=members)
+    pixels = dict(run._rows(run.parts["train"]).at(torch.arange(300)).inputs)
+    with torch.no_grad():
+        expected = copy.deepcopy(run.state.network).eval()(pixels)
+    predictor = Predictor(run.state.network)
+    assert (predictor.loops is not None) == (loops == "compiled" and library.matrix_products() is not None)
+    if folded:
+        with torch.no_grad():
+            predictor.network.fold_scaling()
+    torch.testing.assert_close(predictor.outputs(pixels, 300), expected, rtol=1e-11, atol=1e-12)
+    assert float(expected.std()) > 0.01
 
 
 def test_members_that_have_not_seen_a_row():

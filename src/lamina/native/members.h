@@ -18,13 +18,13 @@ static void NAME(multiply)(void *gemm, const char *of_a, const char *of_b, i64 m
 struct NAME(part) {
     const struct layer *layers;
     i64 j, from, n;
-    const REAL *x;           /* of the first layer, from its first row on, as outs and all that follows */
-    REAL *outs;              /* what each layer makes */
-    REAL *by_out, *by_x;     /* gradients */
-    REAL *gradients, *sums;  /* of parameters; of a narrow layer's */
+    const REAL *x;          /* of the first layer; it and what follows begin with the part's first row */
+    REAL *outs;             /* what each layer makes */
+    REAL *by_out, *by_x;    /* gradients by that */
+    REAL *gradients, *sums; /* by parameters; by a narrow layer's, transposed */
 };
 
-/* How weights and biases move. */
+/* How weights and biases move; where it is NULL, they stay. */
 struct NAME(updates) {
     struct NAME(update) of_weights, of_biases;
 };
@@ -118,11 +118,11 @@ static void NAME(part_backward)(const struct members_step *step, struct NAME(par
 static void NAME(gather_layer)(const struct members_step *step, const struct layer *at, REAL *gradients, i64 parts,
                                i64 from, i64 to, const struct NAME(updates) *by)
 {
-    i64 start = from * at->fan_out, end = to * at->fan_out, bias = at->fan_in * at->fan_out;
+    i64 start = from * at->fan_out, bias = at->fan_in * at->fan_out;
     for (i64 part = 1; part < parts; part++) {
         const REAL *other = gradients + part * step->scratch_row;
-        for (i64 i = start; i < end; i++) gradients[i] += other[i];
-        for (i64 i = bias; from == 0 && i < bias + at->fan_out; i++) gradients[i] += other[i];
+        NAME(add_part)(gradients + start, other + start, (to - from) * at->fan_out);
+        if (from == 0) NAME(add_part)(gradients + bias, other + bias, at->fan_out);
     }
     if (by) {
         NAME(update_layer)(at, gradients, gradients + bias, from, to, by);
@@ -198,10 +198,10 @@ double NAME(lamina_members_step)(const struct members_step *step)
 #pragma omp barrier
             for (i64 i = 0; i < step->m * step->depth; i++) {
                 const struct layer *at = step->layers + i;
-                i64 rows = part_of(at->fan_in, of_all), from = smaller(at->fan_in, thread * rows), k = i / step->depth * parts;
-                REAL *first = NAME(part_at)(step, k, k, height).gradients + at->gradients;
-                if (from < at->fan_in)
-                    NAME(gather_layer)(step, at, first, parts, from, smaller(at->fan_in, from + rows), by);
+                i64 first = i / step->depth * parts, rows = part_of(at->fan_in, of_all);
+                i64 from = smaller(at->fan_in, thread * rows), to = smaller(at->fan_in, from + rows);
+                REAL *gradients = NAME(part_at)(step, first, first, height).gradients + at->gradients;
+                if (from < to) NAME(gather_layer)(step, at, gradients, parts, from, to, by);
             }
         }
     }

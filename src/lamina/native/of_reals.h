@@ -54,6 +54,11 @@ FOR_PROCESSORS static void NAME(backward_part)(REAL *restrict gradient, const RE
     }
 }
 
+FOR_PROCESSORS static void NAME(add_part)(REAL *restrict sum, const REAL *restrict x, i64 n)
+{
+    for (i64 i = 0; i < n; i++) sum[i] += x[i];
+}
+
 /* Sums of blocks one after the other, (blocks, n), to out. */
 static void NAME(add_up)(const REAL *sums, REAL *out, i64 blocks, i64 n)
 {

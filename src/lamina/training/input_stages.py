@@ -98,7 +98,8 @@ class InputStage:
     def forward(self, inputs: Inputs) -> Tensor:
         if self.layer.n_pixels == self.layer.width:  # without another tensor of the images' size
             x = self.out[0].copy_(inputs["pixels"])
-            torch.addcmul(self.layer.pixel_shift, x, self.layer.pixel_scale, out=x)
+            if not self.layer.leaves_pixels:
+                torch.addcmul(self.layer.pixel_shift, x, self.layer.pixel_scale, out=x)
             return self.out
         if self.layer.pieces is None and len(inputs) == 1 and "numbers" in inputs:
             return inputs["numbers"].to(self.layer.dtype).expand(len(self.out), -1, -1)

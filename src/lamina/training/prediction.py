@@ -15,8 +15,9 @@ from lamina.training.rows import Rows, rows_at
 
 # What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
 _PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
-# The loops take so many rows at once, always: a row's outputs are then the same to the last digit, alone or not.
-_LOOP_ROWS = 128
+# The loops take so many rows at once, always: a row's outputs are then the same to the last digit, alone or not. More
+# take longer for one row; of images, fewer take longer for many.
+_LOOP_ROWS, _LOOP_IMAGES = 128, 256
 # Where that does not matter, more at once are a little faster.
 _WATCHED_ROWS = 512
 
@@ -29,20 +30,20 @@ class Predictor:
 
     Args:
         network: on the CPU, or left to torch.
-        rows: that the loops take at once.
+        rows: that the loops take at once; ``None``: as suits a model that is used.
         by_loops: whether the network may be changed so.
     """
 
-    def __init__(self, network: Network, rows: int = _LOOP_ROWS, by_loops: bool = True) -> None:
+    def __init__(self, network: Network, rows: int | None = None, by_loops: bool = True) -> None:
         self.network: Network = network.eval()
-        self.rows, self.by_loops = rows, by_loops
+        layers: list[Any] = list(network.inputs) if isinstance(network, Members) else [network.inputs]
+        self.rows = rows or (_LOOP_IMAGES if layers[0].n_pixels else _LOOP_ROWS)
+        self.by_loops = by_loops
         self.loops: MemberByMember | None = None
         self._one_at_a_time = Lock()  # the loops have one piece of memory to work in
-        # Pixels are scaled by the first map of a network that predicts, of which the loops know nothing.
-        layers = network.inputs if isinstance(network, Members) else [network.inputs]
-        if by_loops and not any(layer.n_pixels for layer in layers):
+        if by_loops:
             FlatWeights(network).attach()
-            passes = passes_of(network, rows)
+            passes = passes_of(network, self.rows)
             self.loops = None if passes is None else member_by_member(passes)
 
     def outputs_of_each(self, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
