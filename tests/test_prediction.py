@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 import lamina
 from lamina.native import library
@@ -121,11 +122,17 @@ def test_a_model_that_has_predicted_can_be_copied_and_sent():
         np.testing.assert_allclose(other.predict(frame()), expected, rtol=1e-12)
 
 
-def test_several_threads_predict_with_one_model():
-    model = lamina.fit(frame(), "y", epochs=1, hidden_units=(64, 64), members=4, seed=0)
-    parts = [frame().iloc[i * 150 : i * 150 + 150] for i in range(4)]
-    expected = [model.predict(part) for part in parts]
+@pytest.mark.parametrize("of_images", [False, True])
+def test_several_threads_predict_with_one_model(of_images):
+    if of_images:
+        images = load_digits().images
+        model = lamina.fit("digits", epochs=1, hidden_units=(64, 64), seed=0)
+        parts = [images[i * 150 : i * 150 + 150] for i in range(4)]
+    else:
+        model = lamina.fit(frame(), "y", epochs=1, hidden_units=(64, 64), members=4, seed=0)
+        parts = [frame().iloc[i * 150 : i * 150 + 150] for i in range(4)]
+    expected = [model.predict_outputs(part) for part in parts]
     with ThreadPoolExecutor(4) as pool:
-        for _ in range(10):
-            for found, wanted in zip(pool.map(model.predict, parts), expected, strict=True):
+        for _ in range(20):
+            for found, wanted in zip(pool.map(model.predict_outputs, parts), expected, strict=True):
                 np.testing.assert_allclose(found, wanted, rtol=1e-12)

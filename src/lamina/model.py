@@ -1,6 +1,8 @@
 """A trained model: predicts, scores itself on data, is saved and loaded."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -171,7 +173,8 @@ class Model:
         return self._logits(*self._encoded(data)).numpy()
 
     def _logits(self, arrays: Arrays, n_rows: int) -> Tensor:
-        outputs = self._exact_predictor().outputs(as_tensors(arrays, "cpu"), n_rows)
+        with self._exact_predictor() as predictor:
+            outputs = predictor.outputs(as_tensors(arrays, "cpu"), n_rows)
         return outputs if self.linear is None else torch.from_numpy(self.linear.blended(outputs.numpy(), arrays))
 
     def predict_log_proba(self, data: Any) -> Array:
@@ -193,9 +196,8 @@ class Model:
         if not -n_hidden <= layer < n_hidden:
             raise ConfigError(f"layer = {layer}, but the network has {n_hidden} hidden layers.")
         arrays, n_rows = self._encoded(data)
-        return predict_hidden(
-            self._exact_predictor().network, as_tensors(arrays, "cpu"), n_rows, layer % n_hidden
-        ).numpy()
+        with self._exact_predictor() as predictor:
+            return predict_hidden(predictor.network, as_tensors(arrays, "cpu"), n_rows, layer % n_hidden).numpy()
 
     def outputs_of(self, arrays: Arrays, n_rows: int) -> Array:
         """Return what ``predict_outputs`` does, from encoded arrays."""
@@ -208,19 +210,23 @@ class Model:
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return self.encoder.transform(features, "float64"), table.n_rows
 
-    def _exact_predictor(self) -> Predictor:
-        """Return the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
+    @contextmanager
+    def _exact_predictor(self) -> Iterator[Predictor]:
+        """Yield the network in float64: a row's prediction is then the same alone and among others, to 1e-12."""
         if self.config.dtype == "float64":
-            return Predictor(self.network, by_loops=False)
+            yield Predictor(self.network, by_loops=False)
+            return
         if self._exact is None:
             config = self.config.replace(dtype="float64")
             exact = build_network(self.encoder, self.schema.target.n_outputs, config, torch.Generator())
             self._exact = Predictor(exact)
-        # Again each time: the weights belong to the user, who may have changed them since.
-        self._exact.network.load_state_dict(self.network.state_dict())
-        with torch.no_grad():
-            self._exact.network.fold_scaling()
-        return self._exact
+        predictor = self._exact
+        with predictor.lock:
+            # Again each time: the weights belong to the user, who may have changed them since.
+            predictor.network.load_state_dict(self.network.state_dict())
+            with torch.no_grad():
+                predictor.network.fold_scaling()
+            yield predictor
 
     def read(self, data: Any) -> Table:
         """Return ``data`` as a table, its categories kept as text."""

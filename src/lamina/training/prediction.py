@@ -28,6 +28,11 @@ class Predictor:
     Its tensors become windows on one piece of memory, which the loops read: new weights are copied into them, as
     ``load_state_dict`` does, and none of them may be replaced.
 
+    Attributes:
+        network: as given.
+        lock: to be held, where several threads predict, from the change of weights to the outputs: there is one piece
+            of memory to work in.
+
     Args:
         network: on the CPU, or left to torch.
         rows: that the loops take at once; ``None``: as suits a model that is used.
@@ -40,7 +45,7 @@ class Predictor:
         self.rows = rows or (_LOOP_IMAGES if layers[0].n_pixels else _LOOP_ROWS)
         self.by_loops = by_loops
         self.loops: MemberByMember | None = None
-        self._one_at_a_time = Lock()  # the loops have one piece of memory to work in
+        self.lock = Lock()
         if by_loops:
             FlatWeights(network).attach()
             passes = passes_of(network, self.rows)
@@ -53,7 +58,7 @@ class Predictor:
                 return torch.cat([self.network.outputs_of_each(part) for part in _slices(inputs, n_rows)])
         m, _, k = self.loops.like.shape
         found: Tensor = self.loops.like.new_empty(n_rows, m, k)
-        with torch.no_grad(), self._one_at_a_time:
+        with torch.no_grad():
             for start in range(0, n_rows, self.rows):
                 n = min(self.rows, n_rows - start)
                 part = {name: _filled_up(values[start : start + n], self.rows) for name, values in inputs.items()}
