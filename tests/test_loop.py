@@ -11,7 +11,7 @@ from lamina.errors import TrainingError
 from lamina.losses import LOSSES, Loss
 from lamina.network.mlp import MLP
 from lamina.training.loop import Measure, TrainState, train
-from lamina.training.prediction import predict_outputs
+from lamina.training.prediction import Predictor
 from lamina.training.recipe import threads
 from lamina.training.rows import Rows, mean_loss
 from lamina.training.schedules import SCHEDULES
@@ -37,7 +37,7 @@ def start(hidden=(16,), learning_rate=0.01, optimizer="adamw", seed=0, **network
 
 
 def loss_on(state: TrainState, rows: Rows, loss: Loss = SQUARED) -> float:
-    return mean_loss(predict_outputs(state.network, rows.inputs, len(rows)), rows, loss)
+    return mean_loss(Predictor(state.network, by_loops=False).outputs(rows.inputs, len(rows)), rows, loss)
 
 
 def options(**changes):
@@ -155,7 +155,7 @@ def test_the_score_is_given_the_outputs_on_the_validation_rows():
     state, validation, seen = start(), line(50, seed=1), []
     list(train(state, line(100), validation, **options(epochs=2), score=lambda outputs: seen.append(outputs.clone())))
     assert [r.validation_score for r in state.history] == [None, None]
-    assert torch.equal(seen[-1], predict_outputs(state.network, validation.inputs, 50))
+    assert torch.equal(seen[-1], Predictor(state.network, by_loops=False).outputs(validation.inputs, 50))
     without = list(train(start(), line(100), **options(epochs=1), score=lambda outputs: 1.0))
     assert without[0].validation_score is None
 

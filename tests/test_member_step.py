@@ -1,5 +1,7 @@
 """The step of whole members: the gradients and the weights that the passes layer by layer give."""
 
+import ctypes
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 import lamina
 from lamina.losses import LOSSES
-from lamina.native import library, members
+from lamina.native import kernels, library, members
 from lamina.training.fused import FusedOptimizer
 from lamina.training.member_step import MemberByMember, member_by_member
 from lamina.training.passes import passes_of
@@ -61,6 +63,11 @@ def ways(run, moved: bool) -> tuple[MemberByMember, object, dict, torch.Tensor]:
     step = member_by_member(passes_of(network, N), loss, optimizer if moved else None)
     rows = run._rows(run.parts["train"]).at(torch.arange(N))
     return step, loss, dict(rows.inputs), rows.target
+
+
+def test_structures_are_those_of_c():
+    found = [ctypes.sizeof(each) for each in (kernels.Adam, members.MemberLayer, members.MembersStep)]
+    assert found == [kernels.limit(f"lamina_size_of_{name}") for name in ("adam", "layer", "step")]
 
 
 @pytest.mark.parametrize("target", ["y", "side"])

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 import lamina
 from lamina.native import library
-from lamina.training.prediction import Predictor, predict_outputs, predict_unseen, predictors_of
+from lamina.training.prediction import Predictor, predict_unseen, predictors_of
 
 needs_loops = pytest.mark.skipif(
     library.load() is None or library.matrix_products() is None,
@@ -51,7 +51,7 @@ def test_outputs_are_the_networks(n, options):
     predictor = Predictor(run.state.network)
     torch.testing.assert_close(predictor.outputs(inputs, n), expected, rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(predictor.outputs_of_each(inputs, n), each, rtol=1e-12, atol=1e-13)
-    torch.testing.assert_close(predict_outputs(network, inputs, n), expected, rtol=0, atol=1e-13)
+    torch.testing.assert_close(Predictor(network, by_loops=False).outputs(inputs, n), expected, rtol=0, atol=1e-13)
     assert n == 1 or float(expected.std()) > 1e-3
     # New weights are taken notice of, and a copy has its own.
     other = copy.deepcopy(predictor)

@@ -12,7 +12,7 @@ import lamina.training.prediction
 from lamina.data.encoder import Encoder, NumberCode, SparseCode
 from lamina.losses import LOSSES
 from lamina.network.mlp import MLP
-from lamina.training.prediction import Predictor, predict_hidden, predict_outputs, predict_unseen
+from lamina.training.prediction import Predictor, predict_hidden, predict_unseen
 from lamina.training.rows import Rows, mean_loss, rows_at
 
 F64 = torch.float64
@@ -74,7 +74,7 @@ def test_prediction_in_slices_equals_prediction_at_once(monkeypatch, sparse):
     mlp.train()
     for n in (7, 25, 49, 50, 51):
         monkeypatch.setattr(lamina.training.prediction, "_PREDICTION_ROWS", n)
-        torch.testing.assert_close(predict_outputs(mlp, inputs, 50), whole, rtol=1e-13, atol=1e-15)
+        torch.testing.assert_close(Predictor(mlp, by_loops=False).outputs(inputs, 50), whole, rtol=1e-13, atol=1e-15)
         with torch.inference_mode():
             from_hidden = mlp.output(predict_hidden(mlp, inputs, 50, 1))
         torch.testing.assert_close(from_hidden, whole, rtol=1e-13, atol=1e-15)
@@ -85,14 +85,16 @@ def test_more_rows_than_one_slice_holds():
     mlp, x = network(2, dtype=torch.float32), mostly_zeros(20_000, 2, torch.float32)
     with torch.inference_mode():
         whole = mlp.eval()({"numbers": x})
-    torch.testing.assert_close(predict_outputs(mlp, {"numbers": x}, 20_000), whole, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        Predictor(mlp, by_loops=False).outputs({"numbers": x}, 20_000), whole, rtol=1e-6, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_no_rows_give_no_outputs(sparse):
     x = torch.zeros(0, 6, dtype=F64)
     inputs = {"sparse": x.to_sparse_csr()} if sparse else {"numbers": x}
-    assert predict_outputs(network(6, sparse), inputs, 0).shape == (0, 2)
+    assert Predictor(network(6, sparse), by_loops=False).outputs(inputs, 0).shape == (0, 2)
     assert predict_hidden(network(6, sparse), inputs, 0, 0).shape == (0, 5)
 
 
@@ -119,7 +121,7 @@ def test_hidden_outputs_agree_with_numpy():
         h = np.tanh((z - z.mean(1, keepdims=True)) / np.sqrt(z.var(1, keepdims=True) + 1e-5))
         hidden = predict_hidden(mlp, {"numbers": x}, 9, layer)
         np.testing.assert_allclose(hidden.numpy(), h, rtol=1e-11, atol=1e-13)
-    outputs = predict_outputs(mlp, {"numbers": x}, 9)
+    outputs = Predictor(mlp, by_loops=False).outputs({"numbers": x}, 9)
     np.testing.assert_allclose(outputs.numpy(), h @ p["output.weight"] + p["output.bias"], rtol=1e-11, atol=1e-13)
 
 

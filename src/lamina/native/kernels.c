@@ -155,5 +155,9 @@ void lamina_xorshift(uint64_t *x, i64 n)
 /* What Python must know before it calls: more would not fit on the stack. */
 const i64 lamina_largest_narrow = LARGEST_NARROW, lamina_most_frequencies = MOST_FREQUENCIES;
 
+/* What the structures take, for a test of those that Python fills in. */
+const i64 lamina_size_of_adam = sizeof(struct adam), lamina_size_of_layer = sizeof(struct layer);
+const i64 lamina_size_of_step = sizeof(struct members_step);
+
 /* What the library was made of, so that one that is left over from other sources is not used. */
 const char *lamina_source(void) { return LAMINA_SOURCE; }

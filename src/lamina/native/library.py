@@ -11,7 +11,7 @@ SWITCH = "LAMINA_NATIVE"
 
 _LIBRARY = Path(__file__).with_name("_kernels.so")
 _OPENMP = "libgomp.so.1"
-# Of each function its arguments in order: p a pointer, i an int64, d a float64.
+# Of each function its arguments in order: p a pointer, i an int64, d a float64; behind > what it returns, if anything.
 _ARGUMENTS = {
     "lamina_forward": "p pi pi iii did",
     "lamina_backward": "p p pi iii dd",
@@ -31,7 +31,7 @@ _ARGUMENTS = {
     "lamina_pick_back": "pii pi pi iiii",
     "lamina_adam": "pppp i p d",
     "lamina_members_forward": "p p",
-    "lamina_members_step": "p",
+    "lamina_members_step": "p > d",
 }
 _OF_ONE_KIND = {
     "lamina_round_weight": "pp ppp ii dd",
@@ -63,9 +63,8 @@ def load() -> ctypes.CDLL | None:
     of_reals = {f"{name}_{real}": letters for name, letters in _ARGUMENTS.items() for real in ("float", "double")}
     for name, letters in (of_reals | _OF_ONE_KIND).items():
         function = getattr(library, name)
-        function.argtypes, function.restype = [_TYPES[each] for each in letters.replace(" ", "")], None
-        if name.startswith("lamina_members_step"):
-            function.restype = c_double
+        given, _, returned = letters.replace(" ", "").partition(">")
+        function.argtypes, function.restype = [_TYPES[each] for each in given], _TYPES.get(returned)
     return library
 
 

@@ -53,7 +53,7 @@ class MembersStep(Structure):
         bits: of each layer (n, m, fan_out) int16, or ``None``: no dropout.
         target: (n,) int64 or (n, k), as ``kernels.CompiledLoss.target`` makes it.
         weights, of_member, of_row: as ``kernels.of_weights`` has them.
-        scratch, ..., threads: memory and its measures, see ``make_step``.
+        scratch, ..., threads: memory and its measures, see ``step_of``.
         loss, option: ``kind`` and ``option`` of the ``kernels.CompiledLoss``.
         adam, decay: how parameters move, and the decay of weights; ``None``: they stay, and their gradients are filled,
             which is not done otherwise.
@@ -89,7 +89,7 @@ def takes_members(x: Tensor, n_weights: int) -> bool:
     return m * n * n_weights <= _FEW_PRODUCTS or -(-pieces // threads) * threads <= 1.5 * pieces
 
 
-def make_step(
+def step_of(
     layers: list[MemberLayer], n_inputs: int, m: int, n: int, dtype: torch.dtype
 ) -> tuple[MembersStep, list[Any]]:
     """Return the step of ``layers`` (m, depth) on n rows with what does not change filled in, and the memory it needs.
@@ -101,7 +101,7 @@ def make_step(
     depth = len(layers) // m
     parts = _parts(m, n, sum(layer.fan_in * layer.fan_out for layer in layers[:depth]))
     height, threads = -(-n // parts), min(m * parts, torch.get_num_threads())
-    outs = gradients = 0
+    gradients = 0
     for member in range(m):
         of_member = layers[member * depth : (member + 1) * depth]
         outs = gradients_of_member = 0

@@ -49,7 +49,7 @@ class MemberByMember:
                 layers += [
                     _layer(stage, member, after, optimizer) for stage, after in zip(maps, behind[1:], strict=True)
                 ]
-        self.step, self.memory = members.make_step(layers, len(self.parts), m, n, self.like.dtype)
+        self.step, self.memory = members.step_of(layers, len(self.parts), m, n, self.like.dtype)
         self.run = members.runner(self.like.dtype)
         if loss is not None:
             self.step.loss, self.step.option = loss.kind, loss.option

@@ -75,11 +75,6 @@ class Predictor:
         return Predictor, (self.network, self.rows, self.by_loops)
 
 
-def predict_outputs(network: Network, inputs: Mapping[str, Tensor], n_rows: int) -> Tensor:
-    """Return the outputs (n, k) of a network that is predicted with once."""
-    return Predictor(network, by_loops=False).outputs(inputs, n_rows)
-
-
 def predict_unseen(
     network: Network, rows: Rows, members: list[Predictor] | None = None
 ) -> tuple[Tensor, Tensor | None]:

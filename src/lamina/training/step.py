@@ -43,9 +43,9 @@ def make_step(
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
 
-    moved_by_loops = optimizer if isinstance(optimizer, FusedOptimizer) and optimizer.is_of_vectors else None
-    if clip_norm is not None:
-        moved_by_loops = None
+    moved_by_loops = None
+    if clip_norm is None and isinstance(optimizer, FusedOptimizer) and optimizer.is_of_vectors:
+        moved_by_loops = optimizer
 
     def way_of(n: int) -> Passes | MemberByMember | None:
         passes = passes_of(network, n, precision)
