@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 from sklearn.datasets import load_diabetes
 from sklearn.inspection import permutation_importance as of_scikit_learn
+from sklearn.metrics import root_mean_squared_error
 
 import lamina
 from lamina.metrics import METRICS
@@ -81,9 +82,14 @@ def test_whole_weights_are_copies_and_broken_ones_count():
     plain = lamina.permutation_importance(model, copies.drop("weight"))
     assert weighted.n_rows == 60
     np.testing.assert_allclose(weighted.drops, plain.drops, rtol=0, atol=1e-12)
-    halves = lamina.permutation_importance(model, data.with_columns(pl.col("weight") * 0.3), 100)
+    tenths = lamina.permutation_importance(model, data.with_columns(pl.col("weight") * 0.3))
+    np.testing.assert_array_equal(tenths.drops, weighted.drops)  # only the ratios count
+    broken = data["weight"].to_numpy() * (1 + 1e-7 * np.arange(40))
+    halves = lamina.permutation_importance(model, data.with_columns(weight=pl.Series(broken)), 100)
     assert halves.n_rows == 40
-    assert halves.score == pytest.approx(plain.score, rel=1e-12)
+    target = model.schema.target.name
+    by_hand = root_mean_squared_error(data[target], model.predict(data), sample_weight=broken)
+    assert halves.score == pytest.approx(by_hand, rel=1e-12)
     noise = halves.deviation / 10
     # Drawn with replacement: the same but for the rows' chance to meet themselves.
     assert (np.abs(halves.mean - lamina.permutation_importance(model, data, 100).mean) < 5 * noise).all()

@@ -7,13 +7,15 @@ import numpy as np
 
 from lamina.config import Config
 from lamina.data import builtin
-from lamina.data.ordering import row_hashes
+from lamina.data.copies import by_first_row, equal_rows
+from lamina.data.ordering import feature_hashes, with_target
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema, target_names
 from lamina.data.splits import folds as split_into_folds
 from lamina.data.table import Table
 from lamina.errors import ConfigError
 from lamina.fitting import prepare
+from lamina.partition import check_groups
 from lamina.run import Run
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -31,8 +33,8 @@ def fold_runs(
 ) -> Iterator[Run]:
     """Yield a run for each fold, ready to train, whose test part is the fold.
 
-    Folds are stratified by the target; rows of one group are in one fold. Arguments and errors as in
-    ``lamina.fitting.prepare``, and:
+    Folds are stratified by the target; rows of one group, and copies of one row, are in one fold. Arguments and errors
+    as in ``lamina.fitting.prepare``, and:
 
     Raises:
         ConfigError: fewer than two folds, more than there are rows or groups, or rows ordered by time.
@@ -58,11 +60,14 @@ def _divided(
     schema = Schema.infer(
         table, names, task=config.task, kind=config.kind, drop=config.drop, weight=config.weight, group=config.group
     )
-    y = schema.target.encode(table)
-    order = np.argsort(row_hashes(schema.check(table)[0], y), kind="stable")
+    check_groups(table, config.group)
+    y, hashes = schema.target.encode(table), feature_hashes(schema.check(table)[0])
+    order = np.argsort(with_target(hashes, y), kind="stable")
+    units = equal_rows(hashes, y)
+    units = None if units is None else by_first_row(units[order])
     group = None if config.group is None else table[config.group].rows(order)
     others = {"target": names, "schema": schema, "drop_missing_targets": drops}
-    for fold in split_into_folds(folds, y[order], np.random.default_rng(config.seed), group=group):
+    for fold in split_into_folds(folds, y[order], np.random.default_rng(config.seed), group=group, units=units):
         held = np.zeros(table.n_rows, dtype=bool)
         held[order[fold]] = True
         yield table.rows(~held), {**others, **options, "test": table.rows(held)}

@@ -14,7 +14,7 @@ from lamina.data.encoder import Encoder, weighted_quantiles
 from lamina.errors import ConfigError
 from lamina.metrics import one_score
 from lamina.model import Model
-from lamina.partition import Part
+from lamina.partition import Part, with_class_weights
 from lamina.scoring import sampled
 
 Array = NDArray[Any]
@@ -127,7 +127,7 @@ def _intervals(model: Model, part: Part, prediction: Array) -> dict[str, Any]:
 
     def interval(values: Array) -> dict[str, float]:
         rng = np.random.default_rng(model.config.seed)
-        return asdict(bootstrap_interval(values, part.weights, rng=rng, resamples=resamples))
+        return asdict(bootstrap_interval(values, part.weights, rng=rng, resamples=resamples, units=part.units))
 
     if model.task == "regression":
         return {"rmse": {name: math.sqrt(value) for name, value in interval(losses).items()}}
@@ -155,7 +155,8 @@ def _calibration(model: Model, part: Part, prediction: Array, uncalibrated: Arra
     """Return the curves ``after`` and ``before``, their errors, and the ``error_of_perfect`` of so many rows."""
     chosen = calibration_rows(part, model.config.seed)
     y, after = part.y[chosen], prediction[chosen]
-    weights = None if part.weights is None else part.weights[chosen]
+    # With the weights of classes, to which the temperature was fitted: the probabilities are those of such rows.
+    weights = with_class_weights(part.rows(chosen), model.config.class_weight, model.schema)
     bins = 10 if len(y) < 500 else 15
     rng = np.random.default_rng(model.config.seed)
     record: dict[str, Any] = {

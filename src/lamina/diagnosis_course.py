@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lamina.finding import Finding, option, rounded
@@ -30,6 +31,8 @@ def found_in_course(model: Model) -> list[Finding]:
     also called underfitting.
     """
     records = [record for record in model.history if math.isfinite(record.train_loss)]
+    if "validation" in model.report.seen:  # the loss on rows that were learned from says what the training loss says
+        records = [replace(record, validation_loss=None) for record in records]
     if not records:
         return []
     high = _too_high(model, records)

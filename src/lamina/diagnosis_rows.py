@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.data.copies import by_first_row, first_rows
 from lamina.data.encoder import Arrays, Encoder
 from lamina.data.schema import Schema
 from lamina.finding import Finding, rounded
@@ -38,6 +39,8 @@ def found_in_columns(schema: Schema, encoder: Encoder, part: Part, seed: int) ->
         part: training rows, about 2,000 of them.
         seed: of the folds.
     """
+    if part.units is not None:  # a tree knows the copy of a row by heart
+        part = part.rows(first_rows(by_first_row(part.units)))
     columns = _columns(encoder, part.arrays)
     if len(part) < _MIN_LEAK_ROWS or len(columns) < 2:
         return []

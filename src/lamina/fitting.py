@@ -173,7 +173,7 @@ def prepare(
     notes: list[str] = []
     if drop_missing_targets and names:
         table = _with_targets(table, names, notes)
-    table, weights = weighted_rows(table, config.weight, min_rows)
+    table, weights, copies = weighted_rows(table, config.weight, min_rows)
     if start is not None:
         schema, table, config = (
             start.schema,
@@ -196,7 +196,8 @@ def prepare(
         held = read_table(holding, text_columns=schema.category_names, data_dir=data_dir)
         return Rows.held_out(_with_targets(held, names, notes) if drop_missing_targets else held, schema)
 
-    tables = split(Rows.of(table, schema, weights, config), schema, config, test, read_held_out)
+    rows = Rows.of(table, schema, weights, copies, config, notes)
+    tables = split(rows, schema, config, test, read_held_out, notes)
     prepared = time.perf_counter()
     train = tables["train"]
     bins_are_told = config.bins is not None
@@ -227,6 +228,9 @@ def prepare(
         config = replace(config, target_transform=chosen_transform(config, parts, run_of))
     if config.features != "pixels" and "image" in kinds:
         notes.append("the network sees fixed oriented gradients of the images, not their pixels")
+    if start is not None:
+        # Which rows the first training learned from is not known: it may have held out others, or other tables.
+        origin = {**origin, "seen": [name for name in tables if name != "train" and tables[name].is_of(rows)]}
     run = run_of(config, parts)
     run.origin, run.seconds, run.started = origin, {"fit": time.perf_counter() - prepared}, started
     run.earlier = [] if start is None else list(start.history)

@@ -99,7 +99,11 @@ class Linears:
 
 
 def best_share(
-    networks: Array, linear: Array, losses: Callable[[Array], Array], weights: Array | None
+    networks: Array,
+    linear: Array,
+    losses: Callable[[Array], Array],
+    weights: Array | None,
+    units: Array | None = None,
 ) -> tuple[float, float, float]:
     """Return the linear model's share, and the mean loss without it and with it.
 
@@ -109,6 +113,7 @@ def best_share(
         networks, linear: outputs (n, k) of rows that neither has seen.
         losses: of outputs (n, k), (n,).
         weights: (n,) or ``None``.
+        units: a number for each row, the same for copies of one row, which say no more than the row; (n,) or ``None``.
     """
     without = losses(networks)
     mean = float(np.average(without, weights=weights))
@@ -117,5 +122,6 @@ def best_share(
     best = int(np.argmin(np.nan_to_num(means, nan=np.inf)))
     gains = without - each[best]
     gain = mean - means[best]
-    error = np.sqrt(np.average((gains - gain) ** 2, weights=weights) / len(gains))
+    n = len(gains) if units is None else len(np.unique(units))
+    error = np.sqrt(np.average((gains - gain) ** 2, weights=weights) / n)
     return (float(_SHARES[best]), mean, means[best]) if gain > error else (0.0, mean, mean)

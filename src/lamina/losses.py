@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,6 +45,10 @@ class Loss:
         compiled: what the compiled loops call it, where they know it.
         target_scaling: how a number target is brought to the size of 1: ``standard`` (mean 0, standard deviation 1), or
             ``mean`` (divided by its mean and not centred, which needs values of at least 0).
+        degree: of numbers c times as large the loss is c^degree times as large.
+        link: the outputs of a prediction, the inverse of ``output_map``; of numbers.
+        constant: ``(values (n,), weights (n,) or None) -> the number of least mean loss``, with the number of
+            ``option`` as third argument; of numbers.
     """
 
     name: str
@@ -57,6 +63,9 @@ class Loss:
     target_scaling: Literal["standard", "mean"] = "standard"
     together: Callable[..., tuple[Tensor, Tensor]] | None = None
     compiled: kernels.CompiledLoss | None = None
+    degree: int = 0
+    link: Callable[[Tensor], Tensor] = lambda predictions: predictions
+    constant: Callable[..., float] | None = None
 
     def mean_and_gradient(
         self, outputs: Tensor, target: Tensor, weights: Tensor | None = None
@@ -88,7 +97,7 @@ class Loss:
         if not self.option:
             return self
         number = float(options[self.option])
-        names = ("per_row", "gradient", "together")
+        names = ("per_row", "gradient", "together", "constant")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         with_number: dict[str, Any] = {name: partial(_with, each, number) for name, each in given.items()}
         compiled = None if self.compiled is None else replace(self.compiled, option=number)
@@ -107,7 +116,7 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     return values.mean() if weights is None else (values * weights).mean()
 
 
-def _with(function: Callable[..., _Found], number: float, *arguments: Tensor | None) -> _Found:
+def _with(function: Callable[..., _Found], number: float, *arguments: Any) -> _Found:
     return function(*arguments, number)
 
 
@@ -205,6 +214,35 @@ def _values(outputs: Tensor) -> Tensor:
     return outputs
 
 
+def _log(predictions: Tensor) -> Tensor:
+    return predictions.clamp(min=torch.finfo(predictions.dtype).tiny).log()
+
+
+Values = NDArray[np.float64]
+
+
+def _mean(values: Values, weights: Values | None) -> float:
+    return float(np.average(values, weights=weights))
+
+
+def _quantile_of(values: Values, weights: Values | None, quantile: float = 0.5) -> float:
+    return float(np.quantile(values, quantile, weights=weights, method="inverted_cdf"))
+
+
+def _huber_centre(values: Values, weights: Values | None, delta: float = 1.0) -> float:
+    from scipy.optimize import minimize_scalar
+
+    outputs = torch.from_numpy(np.ascontiguousarray(values))[:, None]
+
+    def loss(centre: float) -> float:
+        return _mean(_huber(torch.full_like(outputs, centre), outputs, delta).numpy(), weights)
+
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low
+    return float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-9}).x)
+
+
 # Sums of probabilities as sums of exponentials, so that none is rounded to 0; a weight of 0 is log(0) = -inf.
 def _average_softmax(outputs: Tensor, weights: Tensor) -> Tensor:
     return (_log_softmax(outputs, 2) + weights.log()[:, :, None]).logsumexp(1)
@@ -262,6 +300,8 @@ LOSSES.register(
         source="Bishop 2006, eq. 3.12",
         average=_average_values,
         compiled=kernels.SQUARED_ERROR,
+        degree=2,
+        constant=_mean,
     )
 )
 LOSSES.register(
@@ -274,6 +314,8 @@ LOSSES.register(
         output_map=_values,
         source="Bishop 2006, section 1.5.5; derivative 0 at 0",
         average=_average_values,
+        degree=1,
+        constant=_quantile_of,
     )
 )
 LOSSES.register(
@@ -287,6 +329,8 @@ LOSSES.register(
         source="Huber 1964, section 2",
         average=_average_values,
         option="huber_delta",
+        degree=2,
+        constant=_huber_centre,
     )
 )
 LOSSES.register(
@@ -300,6 +344,8 @@ LOSSES.register(
         source="Koenker and Bassett 1978, eq. 1.1; derivative -q where z = y",
         average=_average_values,
         option="quantile",
+        degree=1,
+        constant=_quantile_of,
     )
 )
 LOSSES.register(
@@ -313,5 +359,8 @@ LOSSES.register(
         source="McCullagh and Nelder 1989, section 2.3: half the Poisson deviance",
         average=_average_exponentials,
         target_scaling="mean",
+        degree=1,
+        link=_log,
+        constant=_mean,
     )
 )

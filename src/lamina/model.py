@@ -141,8 +141,8 @@ class Model:
         """Return a lower and an upper bound for each row's value, (n, 2), or (n, k, 2) of several values.
 
         Of rows that are like those of training, a share of ``coverage`` lies within their bounds: see
-        ``lamina.intervals``. With ``target_transform`` none all intervals are of one width; with log their width grows
-        with the prediction.
+        ``lamina.intervals``; a warning says where they rest on rows that were seen. With ``target_transform`` none all
+        intervals are of one width; with log their width grows with the prediction.
 
         Args:
             data: as in ``predict``.
@@ -159,6 +159,13 @@ class Model:
                 "the model was trained without validation rows, which intervals need; train it with some."
             )
         half_widths = self.scores.half_widths(coverage)
+        if "validation" in self.report.seen:
+            warnings.warn(
+                "the intervals rest on rows that the model which training started from may have learned from, so that "
+                "they may be too narrow; train with rows of another table as validation=.",
+                LaminaWarning,
+                stacklevel=2,
+            )
         arrays, n_rows = self._encoded(data)
         outputs = self._values(self._logits(arrays, n_rows))
         bounds = [self.scaler.inverse(outputs + sign * half_widths) for sign in (-1, 1)]
@@ -270,7 +277,9 @@ class Model:
     def page(self) -> str:
         """Return what the fit measured as one HTML page that loads nothing: the ``report.html`` of a model folder."""
         layers = self.network.summary()
-        return page_of(Subject(self.schema, self.config, self.report, self.history, layers, self.network.n_layers))
+        share = 0.0 if self.linear is None else self.linear.share
+        about = Subject(self.schema, self.config, self.report, self.history, layers, self.network.n_layers, share)
+        return page_of(about)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Model":

@@ -26,7 +26,8 @@ class Report:
         diagnosis: what was found wrong, one JSON-able record each; see ``lamina.finding.Finding``.
         comparison: MLP, linear model and constant side by side; see ``lamina.scoring.compared``.
         curves: what the page draws of targets and held-out predictions; see ``lamina.curves.curves_of``.
-        origin: the data, by hash, and the options that were given; see ``lamina.origin.origin_of``.
+        origin: the data, by hash, and the options that were given; see ``lamina.origin.origin_of``. With the parts that
+            are ``seen``.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -44,3 +45,12 @@ class Report:
     comparison: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Parts whose rows the model that training started from may have learned from: no verdict stands on them."""
+        return tuple(self.origin.get("seen", ()))
+
+    def part_name(self, part: str) -> str:
+        """Return what a part is called beside its scores: ``test``, or ``test, seen``."""
+        return f"{part}, seen" if part in self.seen else part

@@ -22,7 +22,7 @@ def origin_of(data: Any, target: tuple[str, ...], table: Table, given: Config) -
     Returns:
         ``data``: the path or name, ``""`` for what was in memory; ``target``; ``rows`` and ``columns``; ``sha256``: see
         ``data_hash``; ``missing``: the number of missing values by column, where there are any; ``options``: those that
-        differ from their defaults.
+        differ from their defaults; ``seen``: no part, see ``lamina.model_report.Report.seen``.
     """
     missing = {name: int(column.is_missing().sum()) for name, column in table.columns.items()}
     usual = Config().as_json()
@@ -34,6 +34,7 @@ def origin_of(data: Any, target: tuple[str, ...], table: Table, given: Config) -
         "sha256": data_hash(table),
         "missing": {name: n for name, n in missing.items() if n},
         "options": {name: value for name, value in given.as_json().items() if value != usual[name]},
+        "seen": [],
     }
 
 

@@ -1,5 +1,6 @@
 """Rows of training data before they are encoded, and the part that each of them is in: train, validation or test."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,20 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.config import Config
+from lamina.data.copies import MIN_UNITS, Units, by_first_row, equal_rows
 from lamina.data.encoder import Arrays, Encoder
-from lamina.data.ordering import row_hashes
+from lamina.data.ordering import feature_hashes, with_target
 from lamina.data.schema import Schema
 from lamina.data.splits import folds as split_into_folds
-from lamina.data.splits import holdout
+from lamina.data.splits import holdout, shares_group
 from lamina.data.table import Column, Table
-from lamina.data.weights import row_weights, target_and_weights
+from lamina.data.weights import row_weights, target_and_weights, whole_multiples
 from lamina.errors import ConfigError, DataError
 from lamina.training.recipe import validation_fraction
 
 Array = NDArray[Any]
 
-# Whole weights become copies of their rows up to so many times the rows; beyond, and broken ones, stay weights.
-_MAX_COPIES = 4
+# Whole weights become copies of their rows up to so many times the rows; beyond, they stay weights that count as so
+# many rows each. Larger ones, such as those of two decimals, are whole by their notation alone, and like broken ones
+# they are divided by their mean.
+_MAX_COPIES, _MAX_COUNTS = 4, 16
+# More copies in a file than this share of its rows are told of.
+_MANY_COPIES = 0.01
 # Of eight members six learn from a row, and two that have not seen it, one of each encoding, say how well that went.
 N_FOLDS = 4
 _MIN_FOLDED_ROWS = 20
@@ -39,6 +45,7 @@ class Part:
         weights: (n,) or ``None``.
         positions: of each row in the source, counted from 0, (n,).
         folds: where each member holds out a fold of the training rows: that of each row, (n,); else ``None``.
+        units: a number for each row, the same for copies of one row, (n,); ``None``: there are no copies.
     """
 
     arrays: Arrays
@@ -46,6 +53,7 @@ class Part:
     weights: Array | None
     positions: Array
     folds: Array | None = None
+    units: Array | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -53,8 +61,9 @@ class Part:
     def rows(self, index: Array) -> "Part":
         """Return the rows at ``index``, positions or a mask."""
         arrays = {name: values[index] for name, values in self.arrays.items()}
-        weights, folds = (None if each is None else each[index] for each in (self.weights, self.folds))
-        return Part(arrays, self.y[index], weights, self.positions[index], folds)
+        some = (None if each is None else each[index] for each in (self.weights, self.folds, self.units))
+        weights, folds, units = some
+        return Part(arrays, self.y[index], weights, self.positions[index], folds, units)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Rows:
         index: positions of the rows in both, (n,).
         y: encoded target (n,) or (n, k).
         weights: (n,) or ``None``.
-        positions, folds: as in ``Part``.
+        positions, folds, units: as in ``Part``.
     """
 
     checked: Table
@@ -77,15 +86,37 @@ class Rows:
     weights: Array | None
     positions: Array
     folds: Array | None = None
+    units: Array | None = None
 
     @classmethod
-    def of(cls, table: Table, schema: Schema, weights: Array | None, config: Config) -> "Rows":
-        """Return the rows of training data, in their canonical order where they may be shuffled at all."""
+    def of(
+        cls, table: Table, schema: Schema, weights: Array | None, copies: Array | None, config: Config, notes: list[str]
+    ) -> "Rows":
+        """Return the rows of training data, in their canonical order where they may be shuffled at all.
+
+        Args:
+            table, weights, copies: as ``weighted_rows`` returns them.
+            schema, config: of the run.
+            notes: gets a sentence where many rows are copies.
+        """
         features = schema.check(table)[0]
         given = cls._all(table, features, schema.target.encode(table), weights)
-        if not config.shuffle:
-            return given
-        return given.rows(np.argsort(row_hashes(features, given.y, weights), kind="stable"))
+        hashes = feature_hashes(features)
+        units = equal_rows(hashes, given.y)
+        if units is not None:
+            n_copies = table.n_rows - int(units.max()) - 1
+            if n_copies > _MANY_COPIES * table.n_rows:
+                notes.append(
+                    f"{n_copies:,} of {table.n_rows:,} rows are copies of another row, with the same features: "
+                    "a row and its copies are on one side of every split"
+                )
+        order = given.index
+        if config.shuffle:
+            order = np.argsort(with_target(hashes, given.y, weights), kind="stable")
+        if copies is not None:
+            units = given.index if units is None else units
+            order = np.repeat(order, copies[order])
+        return replace(given, units=units).rows(order)
 
     @classmethod
     def held_out(cls, table: Table, schema: Schema) -> "Rows":
@@ -104,55 +135,97 @@ class Rows:
         return self.checked.rows(self.index)
 
     def rows(self, index: Array) -> "Rows":
-        weights, folds = (None if each is None else each[index] for each in (self.weights, self.folds))
+        some = (None if each is None else each[index] for each in (self.weights, self.folds, self.units))
+        weights, folds, units = some
         return Rows(
-            self.checked, self.split_by, self.index[index], self.y[index], weights, self.positions[index], folds
+            self.checked, self.split_by, self.index[index], self.y[index], weights, self.positions[index], folds, units
         )
+
+    def is_of(self, rows: "Rows") -> bool:
+        """Whether these are some of ``rows``, and of no other source."""
+        return self.split_by is rows.split_by
 
     def column(self, name: str | None) -> Column | None:
         """Return a column that a split goes by, or ``None`` for no name."""
         return None if name is None else self.split_by[name].rows(self.index)
 
     def encoded(self, encoder: Encoder, dtype: str) -> Part:
-        return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds)
+        return Part(
+            encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds, self.units
+        )
 
 
-def weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Table, Array | None]:
-    """Return the rows with a weight above 0, those of whole weights as often as their weight says, and other weights.
+def weighted_rows(table: Table, weight: str | None, min_rows: int) -> tuple[Table, Array | None, Array | None]:
+    """Return the rows with a weight above 0, their weights, and how often each of them counts as a row.
 
-    A weight of 2 equals the row twice, and 0 its absence, in everything that follows.
+    Weights are divided by their common factor first, so that only their ratios count. Whole ones then say how often a
+    row is there: a weight of 2 equals the row twice, and 0 its absence, in everything that follows. Others are divided
+    by their mean.
+
+    Returns:
+        The table; weights (n,), or ``None``; copies (n,) int64 of at least 1, or ``None``: one of each row.
     """
+    copies = None
     weights = None if weight is None else row_weights(table, weight)
     if weights is not None:
         if not weights.any():
             raise DataError(f"{table.source}: every weight in column {weight!r} is 0; nothing can be learned.")
-        if (weights == np.floor(weights)).all() and weights.sum() <= _MAX_COPIES * len(weights):
-            table, weights = table.rows(np.repeat(np.arange(table.n_rows), weights.astype(np.int64))), None
+        multiples = whole_multiples(weights)
+        counted = weights > 0
+        n_rows, table = len(weights), table if counted.all() else table.rows(counted)
+        if multiples is None or multiples.sum() > _MAX_COUNTS * n_rows:
+            weights = weights[counted] / weights[counted].mean()
+        elif multiples.sum() > _MAX_COPIES * n_rows:
+            weights = multiples[counted]
         else:
-            table, weights = table.rows(weights > 0), weights[weights > 0]
+            weights, copies = None, multiples[counted].astype(np.int64)
+            copies = None if (copies == 1).all() else copies
     if table.n_rows < min_rows:
         plural = "" if table.n_rows == 1 else "s"
         raise DataError(
             f"{table.source} has {table.n_rows} usable row{plural}; at least {min_rows} are needed to learn from."
         )
-    return table, weights
+    return table, weights, copies
+
+
+def check_groups(table: Table, group: str | None) -> None:
+    """Refuse a row without a group.
+
+    Raises:
+        DataError: there is one; the message names the first.
+    """
+    if group is not None and table[group].is_missing().any():
+        row = table.row_number(int(table[group].is_missing().argmax()))
+        raise DataError(
+            f"{table.source}: the group column {group!r} has no value in row {row}; fill it or drop the row."
+        )
 
 
 def split(
-    rows: Rows, schema: Schema, config: Config, test: Any, read_held_out: Callable[[Any], Rows]
+    rows: Rows, schema: Schema, config: Config, test: Any, read_held_out: Callable[[Any], Rows], notes: list[str]
 ) -> dict[str, Rows]:
     """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left.
 
     Where each member holds out a fold of its own, the training rows are validation rows too, up to 20,000 of them.
+    A row and its copies are in one part, and in one fold. Of fewer than 20 distinct rows none are held out.
+
+    Args:
+        rows, schema, config: of the run.
+        test: a fraction, or what ``read_held_out`` reads; ``None``: no test rows.
+        read_held_out: reads rows that are held out of a source of their own.
+        notes: gets a sentence for what is divided otherwise than was asked for.
     """
     rng = np.random.default_rng(config.seed)
+    check_groups(rows.split_by, config.group)
+    n_distinct = None if rows.units is None else int(rows.units.max()) + 1
+    few = n_distinct is not None and n_distinct < MIN_UNITS and config.time is None
     parts: dict[str, Rows] = {}
     rest = rows
     source = rows.checked.source
     fractions = {"test": 0.0 if test is None else test, "validation": config.validation}
     for name, holding in fractions.items():
         if name == "validation" and holding is None:
-            folds = _folds(rest, config, rng)
+            folds = None if few else _folds(rest, config, rng)
             if folds is not None:
                 rest = replace(rest, folds=folds)
                 n_watched = min(len(rest.y), _MAX_WATCHED_ROWS)
@@ -162,19 +235,54 @@ def split(
             holding = validation_fraction(len(rest.y), config.early_stopping)
         if not isinstance(holding, float):
             parts[name] = read_held_out(holding)
-        elif holding > 0:
-            kept, held = holdout(
-                holding,
-                rest.y,
-                rng,
-                is_class=bool(schema.target.classes),
-                group=rest.column(config.group),
-                time=rest.column(config.time),
+        elif holding > 0 and few:
+            notes.append(
+                f"no {name} rows are held out: the {len(rows.y):,} rows are copies of {n_distinct} distinct ones, "
+                f"and of fewer than {MIN_UNITS} too little can be said"
             )
+        elif holding > 0:
+            kept, held = _held_out(rest, schema, config, name, holding, rng, notes)
             if not len(held) or not len(kept):
                 raise DataError(f"{source}: a {name} share of {holding:g} of {len(rest.y)} rows leaves a part empty.")
             parts[name], rest = rest.rows(held), rest.rows(kept)
     return {"train": rest, **dict(reversed(parts.items()))}
+
+
+def _held_out(
+    rest: Rows, schema: Schema, config: Config, name: str, fraction: float, rng: np.random.Generator, notes: list[str]
+) -> tuple[Array, Array]:
+    """Return the positions in ``rest`` of the rows that stay and of those that are held out."""
+    group, time = rest.column(config.group), rest.column(config.time)
+    kept, held = holdout(
+        fraction, rest.y, rng, is_class=bool(schema.target.classes), group=group, time=time, units=_units(rest)
+    )
+    if time is None:
+        return kept, held
+    n = len(rest.y)
+    if len(held) != math.ceil(n * fraction):
+        notes.append(
+            f"{len(held) / n:.1%} of the rows are held out as {name} rows instead of {fraction:.1%}: "
+            f"rows of the same {config.time!r} stay together"
+        )
+    if group is not None:
+        known = shares_group(group, kept, held)
+        if known.any():
+            notes.append(
+                f"{int(known.sum()):,} rows are left out of training: their {config.group!r} is among the {name} rows, "
+                "which are later"
+            )
+        if known.all():
+            raise DataError(
+                f"{rest.checked.source}: every {config.group!r} is among the latest rows, which are held out as {name} "
+                "rows, and nothing is left to learn from; leave out one of group and time."
+            )
+        kept = kept[~known]
+    return kept, held
+
+
+def _units(rows: Rows) -> Units | None:
+    """Return the units of ``rows``, counted anew from 0 by their first rows."""
+    return None if rows.units is None else by_first_row(rows.units)
 
 
 def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array | None:
@@ -217,10 +325,10 @@ def _folds(rows: Rows, config: Config, rng: np.random.Generator) -> Array | None
     n_members, images = config.members or 1, any(column.type == "image" for column in rows.checked.columns.values())
     if n_members < N_FOLDS or not config.early_stopping or config.time is not None or images:
         return None
-    if len(rows.y) < _MIN_FOLDED_ROWS:
+    if len(rows.y if rows.units is None else np.unique(rows.units)) < _MIN_FOLDED_ROWS:
         return None
     try:
-        parts = split_into_folds(N_FOLDS, rows.y, rng, group=rows.column(config.group))
+        parts = split_into_folds(N_FOLDS, rows.y, rng, group=rows.column(config.group), units=_units(rows))
     except ConfigError:  # fewer groups than folds
         return None
     folds = np.empty(len(rows.y), dtype=np.int64)

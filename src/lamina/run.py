@@ -18,6 +18,7 @@ from lamina.config import Config
 from lamina.curves import calibration_rows, curves_of
 from lamina.data.encoder import Encoder
 from lamina.data.schema import Schema
+from lamina.data.target import Target
 from lamina.data.target_scaling import TargetScaler
 from lamina.diagnosis import found_in_run
 from lamina.errors import ConfigError, ModelFileError
@@ -28,7 +29,7 @@ from lamina.metrics import METRICS, one_score
 from lamina.model import Model, as_tensors, build_network, prediction_of
 from lamina.model_report import Report
 from lamina.partition import Part, held_out_by, with_class_weights
-from lamina.scoring import BaselineOutputs, baseline_outputs, compared, scores_of
+from lamina.scoring import BaselineOutputs, baseline_outputs, compared, loss_of, scores_of
 from lamina.training.checkpoint import Checkpoint, restore, snapshot
 from lamina.training.loop import EpochRecord, Measure, TrainState, train
 from lamina.training.prediction import Predictor, predict_unseen, predictors_of
@@ -153,7 +154,16 @@ class Run:
         linear = BaselineOutputs()
         if scored_on and baselines:
             train, part = self.parts["train"], held[scored_on]
-            linear = baseline_outputs(self.schema, self.encoder, train, part, seed=self.config.seed)
+            linear = baseline_outputs(self.schema, self.encoder, self.config, train, part)
+        if held and self.config.class_weight is not None:
+            self.notes.append(_of_weighted_classes(self.schema.target, scored_on, held[scored_on], outputs[scored_on]))
+        seen = [name for name in self.origin.get("seen", ()) if name in held]
+        if seen:
+            self.notes.append(
+                f"the scores of the {' and '.join(seen)} rows are marked as seen, and so is what rests on them: the model "
+                "that training started from may have learned from these rows; rows of another table, given as test= "
+                "and validation=, are scored as ever"
+            )
         model.report = Report(
             rows={name: len(part) for name, part in self.parts.items()},
             scores={name: model.score(part.y, outputs[name], part.weights) for name, part in held.items()},
@@ -166,7 +176,9 @@ class Run:
             environment={**self.environment, "device": self.device, "threads": str(self.threads)},
             folds=self.folds,
             calibration=calibration,
-            comparison=compared(model, self.parts, scored_on, outputs, linear) if linear.held else {},
+            comparison=(
+                compared(model, self.parts, scored_on, outputs, linear) if linear.held and scored_on not in seen else {}
+            ),
             origin=self.origin,
         )
         if baselines:
@@ -210,7 +222,7 @@ class Run:
         # On rows that are all right no temperature is low enough: each class keeps a share of one row in n + 2, as in
         # Platt 1999, section 2.2.
         smoothing = {"label_smoothing": 1 / (len(part) + 2)}
-        loss, plain = LOSSES[config.loss].bound({**config.as_dict(), **smoothing}), self._watched_loss()
+        loss, plain = LOSSES[config.loss].bound({**config.as_dict(), **smoothing}), loss_of(self.config)
 
         def loss_at(temperature: float, loss: Loss = loss) -> float:
             return mean_loss(network.combine(scaled(each, temperature), counted), exact, loss)
@@ -233,7 +245,7 @@ class Run:
             model.network.scale_outputs(1 / temperature)
         outputs = self._with_linear(model, network.combine(scaled(each, of_held), counted).cpu().numpy())
         if model.task == "regression":
-            model.scores = self._conformal_scores(outputs, rows)
+            model.scores = self._conformal_scores(outputs, rows, part)
         if counted is None:
             return report, None
         return report, prediction_of(outputs, config.loss, self.scaler)
@@ -248,32 +260,29 @@ class Run:
         target, n_classes = rows.target.cpu(), len(self.schema.target.classes)
         y = train.y if task == "classification" else known.target.double().cpu().numpy()
         linears = Linears.fitted(self.encoder, train.arrays, y, weights[0], n_classes, train.folds)
-        per_row = self._watched_loss().per_row
+        per_row = loss_of(self.config).per_row
         share, before, after = best_share(
             outputs, linears.unseen(part.arrays, part.folds),
-            lambda z: per_row(torch.from_numpy(z), target).numpy(), weights[1],
+            lambda z: per_row(torch.from_numpy(z), target).numpy(), weights[1], part.units,
         )  # fmt: skip
         linears = replace(linears, share=share)
         if share:
             self.linears, model.linear = linears, linears.whole.at(share)
+            which = "validation rows" if "validation" in self.origin.get("seen", ()) else "rows that were held out"
             self.notes.append(
-                f"a linear model counts for {share:.0%} of each output: on rows that were held out, the loss is "
-                f"{after:.4g} with it and {before:.4g} without"
+                f"a linear model counts for {share:.0%} of each output: on {which}, the loss is {after:.4g} with it "
+                f"and {before:.4g} without"
             )
         return torch.from_numpy(linears.blended(outputs, part.arrays, part.folds))
 
-    def _conformal_scores(self, outputs: Tensor, rows: Rows) -> ConformalScores:
-        """Return the errors on validation rows: where members hold out folds, of those members that hold the row out.
+    def _conformal_scores(self, outputs: Tensor, rows: Rows, part: Part) -> ConformalScores:
+        """Return the errors on the validation rows ``part``: where members hold out folds, of those members that hold the row out.
 
         All members together err a little less, so that intervals are a little too wide rather than too narrow.
         """
         y = rows.target.double().cpu().numpy()
         errors = y - LOSSES[self.config.loss].output_map(outputs).numpy()
-        return ConformalScores.of(errors)
-
-    def _watched_loss(self) -> Loss:
-        # Smoothed labels help to train; what is watched is the loss of the labels themselves.
-        return LOSSES[self.config.loss].bound({**self.config.as_dict(), "label_smoothing": 0.0})
+        return ConformalScores.of(errors, part.weights, part.units)
 
     def _measure(self, rows: Rows) -> Measure:
         """Return what is watched: the loss at the temperature that suits the epoch, which will be folded in at the end.
@@ -282,7 +291,7 @@ class Run:
         it is would stop too early (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early stopping: refine, then
         calibrate", arXiv 2501.19195).
         """
-        loss, network = self._watched_loss(), self.state.network
+        loss, network = loss_of(self.config), self.state.network
         calibrates = self.config.calibrate and ((self.config.members or 1) > 1 or bool(self.config.averaging))
 
         def measured(each: Tensor, counted: Tensor | None) -> tuple[float, Tensor]:
@@ -390,3 +399,15 @@ class Run:
             return None if value is None else sign * value
 
         return measured
+
+
+def _of_weighted_classes(target: Target, name: str, part: Part, prediction: Array) -> str:
+    """Return what the weights of classes do to probabilities, of the class that they change most."""
+    mean = np.average(prediction, axis=0, weights=part.weights)
+    share = np.bincount(part.y, part.weights, len(mean)) / (len(part) if part.weights is None else part.weights.sum())
+    most = int(np.argmax(np.abs(mean - share))) if target.positive is None else target.positive
+    return (
+        f"class_weight: the probabilities are those of the weighted classes, and so is their calibration: on the {name} "
+        f"rows the mean probability of {target.classes[most]!r} is {mean[most]:.3g}, and its share of the rows is "
+        f"{share[most]:.3g}"
+    )

@@ -47,7 +47,9 @@ def data_rows(model: Model, data: Any, max_rows: int, rng: np.random.Generator) 
     weight = name if name is not None and name in table else None
     if weight is not None and not row_weights(table, weight).any():
         raise DataError(f"{table.source}: every row has the weight 0; give some that count.")
-    table, weights = weighted_rows(table, weight, 1)
+    table, weights, copies = weighted_rows(table, weight, 1)
+    if copies is not None:
+        table = table.rows(np.repeat(np.arange(table.n_rows), copies))
     if table.n_rows > max_rows:
         chosen = np.sort(rng.permutation(table.n_rows)[:max_rows])
         table, weights = table.rows(chosen), None if weights is None else weights[chosen]

@@ -42,8 +42,11 @@ def evaluate(
     from lamina.data.readers import read_table
     from lamina.metrics import METRICS
     from lamina.model import Model
+    from lamina.older_scores import faults_of_scores
 
     loaded = Model.load(model)
+    for fault in faults_of_scores(loaded.config, loaded.report, loaded.history):
+        talk.note(f"note: of what {model} keeps of its training, {fault}")
     if threshold is not None:
         loaded = loaded.at_threshold(threshold)
     official = test_part(data)

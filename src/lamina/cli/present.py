@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from lamina.data.target import Target
+    from lamina.model import Model
     from lamina.model_report import Report
 
 
@@ -96,6 +97,23 @@ def fold_rows(report: "Report") -> dict[str, dict[str, str]]:
             metric: f"{value['mean']:.4f} ± {value['standard_error']:.4f}" for metric, value in metrics.items()
         }
         for name, metrics in report.folds["scores"].items()
+    }
+
+
+def score_rows(model: "Model") -> dict[str, Mapping[str, float]]:
+    """Return the scores of a model and of its baselines as rows of a score table."""
+    from lamina.report.subject import blend_name
+
+    report = model.report
+    name = "MLP on gradients" if model.encoder.sees_gradients else "MLP"
+    name = blend_name(name, 0.0 if model.linear is None else model.linear.share)
+    rows = {
+        f"{name}, {report.part_name(part)} ({report.rows[part]:,} rows)": scores
+        for part, scores in report.scores.items()
+    }
+    return {
+        **rows,
+        **{f"{each}, {report.part_name(report.scored_on)}": scores for each, scores in report.baselines.items()},
     }
 
 

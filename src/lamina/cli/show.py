@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lamina.cli.present import columns, decision, fold_rows, print_json, score_table
+from lamina.cli.present import columns, decision, fold_rows, print_json, score_rows, score_table
 
 
 @click.command()
@@ -15,9 +15,11 @@ def show(model: str, as_json: bool) -> int:
     """Show the model folder MODEL: target, layers, columns, scores, options, versions."""
     from lamina.config import to_toml
     from lamina.model import Model
+    from lamina.older_scores import faults_of_scores
 
     loaded = Model.load(model)
     report, target = loaded.report, loaded.schema.target
+    faults = faults_of_scores(loaded.config, report, loaded.history)
     if as_json:
         layers = [asdict(row) for row in loaded.network.summary()]
         print_json(
@@ -29,19 +31,19 @@ def show(model: str, as_json: bool) -> int:
                 "columns": [asdict(column) for column in loaded.schema.columns],
                 "config": loaded.config.as_json(),
                 **asdict(report),
+                "seen": list(report.seen),
+                "faults_of_scores": faults,
             }
         )
         return 0
     classes = f" of {len(target.classes)} classes" if target.classes else ""
     click.echo(f"{target.task} of {target.name!r}{classes}{decision(target)}\n")
     click.echo(loaded.summary() + "\n")
-    rows: dict[str, Any] = {
-        f"MLP, {name} ({report.rows[name]:,} rows)": scores for name, scores in report.scores.items()
-    }
-    rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
-    rows = {**fold_rows(report), **rows}
+    rows: dict[str, Any] = {**fold_rows(report), **score_rows(loaded)}
     if rows:
         click.echo(score_table(rows) + "\n")
+    for fault in faults:
+        click.echo(f"note: {fault}\n")
     body = [(column.name, column.kind, column.role, column.reason) for column in loaded.schema.columns]
     click.echo(columns(body, ("column", "kind", "role", "")) + "\n")
     ended = f", ended early: {report.stopped}" if report.stopped else ""

@@ -10,7 +10,7 @@ import click
 
 from lamina.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from lamina.cli.options import GroupedCommand, collected, config_flags
-from lamina.cli.present import Talk, decision, fold_rows, print_json, score_table
+from lamina.cli.present import Talk, decision, fold_rows, print_json, score_rows, score_table
 
 if TYPE_CHECKING:
     from lamina.checkpointing import Checkpointing
@@ -201,17 +201,14 @@ def _present(talk: Talk, model: "Model", out: str, as_json: bool, total: float) 
                 "baselines": report.baselines,
                 "comparison": report.comparison,
                 "diagnosis": list(report.diagnosis),
+                **({"seen": list(report.seen)} if report.seen else {}),
                 **({"folds": report.folds} if report.folds else {}),
                 **_decision_json(model),
             }
         )
         return
     if report.scored_on:
-        mlp = "MLP on gradients" if model.encoder.sees_gradients else "MLP"
-        labels = {name: f"{mlp}, {name} ({report.rows[name]:,} rows)" for name in report.scores}
-        rows: dict[str, Any] = {labels[name]: scores for name, scores in report.scores.items()}
-        rows.update({f"{name}, {report.scored_on}": scores for name, scores in report.baselines.items()})
-        click.echo(score_table({**fold_rows(report), **rows}))
+        click.echo(score_table({**fold_rows(report), **score_rows(model)}))
         if report.scored_on == "validation" and model.config.patience is not None:
             talk.note("early stopping watched the validation rows; --test FRACTION|FILE gives a score nobody saw")
     elif report.folds:
@@ -236,10 +233,14 @@ def _comparison(record: Mapping[str, Any]) -> str:
     other = doubtful[0] if doubtful else "linear"
     better = record["improvement"][other]
     what = "a constant" if other == "constant" else "a linear model"
-    says = f"the MLP is better than {what}"
+    mlp = "the MLP"
+    if record.get("linear_share"):  # a linear model is better or worse than one that is mostly linear itself
+        mlp = f"the blend of the MLP with a linear model, which counts for {record['linear_share']:.0%},"
+    says = f"{mlp} is better than {what}"
     if doubtful:
         would = "does better" if better["high"] < 0 else "may do as well"
-        says = f"the MLP is not worth it: {what} {would}"
+        says = f"{mlp} is not worth it: {what} {would}"
+    name += " with the weights of the classes" if record.get("class_weight") else ""
     return (
         f"{says}: {name} {losses['mlp']:.4g} against {losses[other]:.4g} on {record['rows']:,} {record['scored_on']} "
         f"rows, an improvement of {better['mean']:.3g} (95 % interval {better['low']:.3g} to {better['high']:.3g})"

@@ -23,9 +23,19 @@ def row_hashes(table: Table, y: NDArray[Any], weights: NDArray[Any] | None = Non
 
     Numbers count by their value as float64, categories by their text; columns count in the order of the table.
     """
+    return with_target(feature_hashes(table), y, weights)
+
+
+def feature_hashes(table: Table) -> Hashes:
+    """Return a hash of each row of ``table``, (n,) uint64: the same for rows of the same values."""
     hashes = np.zeros(table.n_rows, dtype=np.uint64)
     for column in table.columns.values():
         hashes = _mixed(hashes, column_hashes(column))
+    return hashes
+
+
+def with_target(hashes: Hashes, y: NDArray[Any], weights: NDArray[Any] | None = None) -> Hashes:
+    """Return hashes (n,) of rows together with their targets and weights; arguments as in ``row_hashes``."""
     for target in y.reshape(len(y), -1).T:
         hashes = _mixed(hashes, _number_hashes(target))
     if weights is None:

@@ -11,6 +11,10 @@ from lamina.errors import DataError
 
 Array = NDArray[Any]
 
+_TOLERANCE = 1e-9
+# Weights that are whole multiples of so small a part of the least of them are whole by rounding alone.
+_SMALLEST_FACTOR = 1e-3
+
 
 def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | None]:
     """Return the encoded target, (n,) or (n, k), of ``table`` and its rows' weights (n,), or ``None``.
@@ -23,6 +27,37 @@ def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | Non
     if weight is None or weight not in table:
         return y, None
     return y, row_weights(table, weight)
+
+
+def common_factor(weights: Array) -> float:
+    """Return the largest number that all ``weights`` (n,) are whole multiples of, to 1e-9 of the smallest; 0 for none.
+
+    Of 0.5, 1 and 1.5 it is 0.5, and of weights without order there is none. Zeros are multiples of everything.
+    """
+    distinct = np.unique(weights[weights > 0])
+    if not len(distinct):
+        return 0.0
+    smallest = float(distinct[0])
+    factor, ratios = 1.0, distinct / smallest
+    for ratio in ratios:  # Euclid's algorithm, in units of the smallest weight
+        rest = float(ratio)
+        while rest > _TOLERANCE * ratio:
+            factor, rest = rest, factor % rest
+            if rest > factor - _TOLERANCE * ratio:  # a whole multiple but for rounding
+                rest = 0.0
+        if factor < _SMALLEST_FACTOR:
+            return 0.0
+    return factor * smallest
+
+
+def whole_multiples(weights: Array) -> Array | None:
+    """Return how often ``common_factor`` goes into each of ``weights`` (n,), float64; ``None`` where there is none."""
+    factor = common_factor(weights)
+    if not factor:
+        return None
+    multiples = np.round(weights / factor)
+    fits = np.abs(weights / factor - multiples) <= _TOLERANCE * np.maximum(multiples, 1)
+    return multiples if fits.all() else None
 
 
 def row_weights(table: Table, name: str) -> Array:

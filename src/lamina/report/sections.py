@@ -65,12 +65,13 @@ def scores_section(about: Subject) -> str:
     for part, scores in report.scores.items():
         bounds = intervals.get(part, {})
         cells = [with_interval(scores[name], bounds.get(name)) if name in scores else "" for name in metrics]
-        body.append([Raw(f"<strong>MLP</strong>, {text(part)} ({report.rows.get(part, 0):,} rows)"), *cells])
+        label = f"<strong>{text(about.model_name)}</strong>, {text(report.part_name(part))}"
+        body.append([Raw(f"{label} ({report.rows.get(part, 0):,} rows)"), *cells])
     for name, scores in report.baselines.items():
         # That of a constant is 0, but for rounding.
         scores = {metric: round(value, 4) + 0.0 if metric == "r2" else value for metric, value in scores.items()}
         cells = [with_interval(scores[metric], None) if metric in scores else "" for metric in metrics]
-        body.append([f"{name}, {report.scored_on}", *cells])
+        body.append([f"{name}, {report.part_name(report.scored_on)}", *cells])
     for part, values in report.folds.get("scores", {}).items():
         cells = [
             f"{values[name]['mean']:.4f} ± {values[name]['standard_error']:.4f}" if name in values else ""
@@ -82,6 +83,12 @@ def scores_section(about: Subject) -> str:
     content = table(body, header, numbers)
     if any(intervals.values()):
         content += paragraph("Under a score: the 95 % bootstrap interval over the rows.", "soft small")
+    if report.seen:
+        content += paragraph(
+            "Seen: the model that training started from may have learned from these rows, so that their scores may be "
+            "too good.",
+            "soft small",
+        )
     return section("Scores", content)
 
 
@@ -109,11 +116,21 @@ def predictions_section(about: Subject) -> str:
         temperature = about.report.calibration.get("temperature")
         if temperature is not None:
             parts.append(paragraph(f"The logits are divided by the temperature {temperature:.3f}.", "soft small"))
+        if about.config.class_weight is not None:
+            parts.append(
+                paragraph(
+                    "The classes have weights: the probabilities are those of the weighted classes, and rows count by "
+                    "the weights of their classes here. Among the rows as they are, classes of large weight are rarer "
+                    "than their probabilities say.",
+                    "soft small",
+                )
+            )
     if "labels" in curves:
         parts.append(_labels(about, curves["labels"]))
     if "errors" in curves:
         parts.append(_errors(about, curves["errors"]))
-    return section(f"Predictions of the {about.report.scored_on} rows", "".join(parts))
+    which = " (seen)" if about.report.scored_on in about.report.seen else ""
+    return section(f"Predictions of the {about.report.scored_on} rows{which}", "".join(parts))
 
 
 def importances_section(about: Subject) -> str:

@@ -18,6 +18,7 @@ class Subject:
         schema, config, report, history: as in ``lamina.model.Model``.
         layers: a row for each part of each layer.
         n_layers: layers that compute, in each member.
+        linear_share: how much a linear model counts beside the members.
     """
 
     schema: Schema
@@ -26,6 +27,7 @@ class Subject:
     history: Sequence[EpochRecord]
     layers: Sequence[LayerSummary]
     n_layers: int
+    linear_share: float = 0.0
 
     @property
     def task(self) -> str:
@@ -33,6 +35,21 @@ class Subject:
         return self.schema.target.task
 
     @property
+    def model_name(self) -> str:
+        """What the model is called beside its scores."""
+        return blend_name("MLP", self.linear_share)
+
+    @property
     def n_parameters(self) -> int:
         """Numbers that were learned."""
         return sum(layer.n_parameters for layer in self.layers)
+
+
+def blend_name(name: str, linear_share: float) -> str:
+    """Return ``name``, or that of its blend with a linear model.
+
+    Example:
+        >>> blend_name("MLP", 0.7)
+        'MLP with 70% linear'
+    """
+    return f"{name} with {linear_share:.0%} linear" if linear_share else name

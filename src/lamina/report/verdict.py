@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from lamina.errors import shortened
+from lamina.older_scores import faults_of_scores
 from lamina.report.html import Raw, text
 from lamina.report.subject import Subject
 from lamina.report.svg import short
@@ -32,9 +33,15 @@ def title_of(about: Subject) -> str:
 def verdict_box(about: Subject) -> str:
     """Return the box with the main score, the comparison with simpler models, and what was found."""
     report = about.report
-    better = report.comparison.get("worth_it")
+    faults = faults_of_scores(about.config, report, about.history)
+    better = None if faults else report.comparison.get("worth_it")
     kind = "" if better is None else "good" if better else "doubtful"
-    lines = [_score_line(about), _comparison_line(about), *_finding_lines(about)]
+    lines = [
+        _score_line(about),
+        *(f"<strong>{text(fault[0].upper() + fault[1:], 1000)}.</strong>" for fault in faults),
+        _comparison_line(about),
+        *_finding_lines(about),
+    ]
     content = "".join(f"<p>{line}</p>\n" for line in lines)
     return f'<div class="verdict {kind}">\n{content}</div>\n'
 
@@ -57,24 +64,33 @@ def _score_line(about: Subject) -> str:
     bounds = f", 95 % interval {_figures(interval['low'])} to {_figures(interval['high'])}" if interval else ""
     rows = f"{report.rows[report.scored_on]:,} {escape(report.scored_on)} rows"
     seen = "" if report.scored_on == "test" else ", which training watched to choose its best epoch"
+    if report.scored_on in report.seen:
+        seen += (
+            ". These rows are <strong>seen</strong>: the model that training started from may have learned from them"
+        )
     label = name.replace("_", " ") if name != "rmse" else "root mean squared error"
     return f"<strong>{label[0].upper()}{label[1:]} {_figures(value)}</strong>{bounds}, on {rows}{seen}."
 
 
 def _comparison_line(about: Subject) -> str:
     record = about.report.comparison
+    if about.report.scored_on in about.report.seen:
+        return "It was not compared with simpler models, which have not seen these rows."
     if not record:
         return "It was not compared with a linear model and a constant."
     losses, improvement = record["losses"], record["improvement"]
     name = record["loss"].replace("_", " ")
     against = " and ".join(f"{_figures(losses[each])} of {_PLAIN[each]}" for each in ("linear", "constant"))
-    compared = f"Its {name} is {_figures(losses['mlp'])}, against {against}"
+    weighted = " with the weights of the classes" if record.get("class_weight") else ""
+    compared = f"Its {name}{weighted} is {_figures(losses['mlp'])}, against {against}"
     doubtful = [each for each in ("constant", "linear") if improvement[each]["low"] <= 0]
     if doubtful:
         says = "does better" if improvement[doubtful[0]]["high"] < 0 else "may do as well"
         start, other = f"<strong>Not worth it</strong>: {_PLAIN[doubtful[0]]} {says}.", doubtful[0]
     else:
         start, other = "<strong>Worth it</strong>: it is better than a linear model.", "linear"
+    if record.get("linear_share"):
+        start += f" It is itself a blend, in which a linear model counts for {record['linear_share']:.0%}."
     better = improvement[other]
     gain = f"an improvement on {_PLAIN[other]} of {_figures(better['mean'])}"
     bounds = f"95 % interval {_figures(better['low'])} to {_figures(better['high'])}"
