@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score, roc_auc_score
 
 import lamina
+from lamina.cli.main import run
 from lamina.comparison import bootstrap_interval
+from lamina.cross_validation import fold_runs
 from lamina.data.copies import by_first_row, equal_rows, first_rows
 from lamina.data.splits import folds, holdout
 from lamina.data.table import text_column
@@ -207,16 +209,13 @@ def test_nothing_is_found_in_noise_that_is_weighted():
     assert model.report.comparison["improvement"]["constant"]["low"] < 0
 
 
-def test_the_command_reports_what_is_true(tmp_path, run_lamina=None):
-    from lamina.cli.main import main
-
-    frame = coins(300).with_columns(w=pl.lit(2))
-    frame.write_csv(tmp_path / "coins.csv")
+def test_the_command_reports_what_is_true(tmp_path):
+    coins(300).with_columns(w=pl.lit(2)).write_csv(tmp_path / "coins.csv")
     folder = str(tmp_path / "m")
     arguments = ["train", str(tmp_path / "coins.csv"), "--target", "y", "--weight", "w", "--test", "0.2"]
-    assert main([*arguments, "-o", folder, "--preset", "fast", "-q"]) == 0
+    assert run([*arguments, "-o", folder, "--preset", "fast", "-q"]) == 0
     assert lamina.load(folder).report.rows["test"] == 60
-    assert abs(lamina.load(folder).report.scores["test"]["roc_auc"] - 0.5) < 0.2
+    assert abs(lamina.load(folder).report.scores["test"]["roc_auc"] - 0.5) < 0.2  # it was 0.91
 
 
 @pytest.mark.parametrize("extra", [{}, {"weight": "w"}, {"group": "g"}])
@@ -225,19 +224,15 @@ def test_no_part_and_no_fold_shares_a_row(extra):
         w=pl.Series(rng(3).integers(1, 4, 400)), g=pl.Series(np.tile(rng(4).integers(0, 50, 200), 2))
     )
     frame = frame.drop([name for name in ("w", "g") if name not in extra.values()])
-    run = lamina.prepare(frame, "y", test=0.2, **{**OPTIONS, "members": 4}, **extra)
-    row_of = {name: set(part.positions % 200) for name, part in run.parts.items()}
+    whole = lamina.prepare(frame, "y", test=0.2, **{**OPTIONS, "members": 4}, **extra)
+    row_of = {name: set(part.positions % 200) for name, part in whole.parts.items()}
     assert not row_of["test"] & row_of["train"]
-    train = run.parts["train"]
+    train = whole.parts["train"]
     for fold in range(4):
         assert not set(train.positions[train.folds == fold] % 200) & set(train.positions[train.folds != fold] % 200)
-    for one in lamina.cross_validation.fold_runs(frame, "y", folds=4, **OPTIONS, **extra):
-        parts = [set(part.positions) for part in one.parts.values()]
-        features = [one.parts[name].arrays["numbers"] for name in ("train", "test")]
-        assert parts
-        assert not {row.tobytes() for row in features[0].astype("f4")} & {
-            row.tobytes() for row in features[1].astype("f4")
-        }
+    for one in fold_runs(frame, "y", folds=4, **OPTIONS, **extra):
+        row_of = {name: set(part.positions % 200) for name, part in one.parts.items()}
+        assert not row_of["test"] & row_of["train"]
 
 
 @pytest.mark.parametrize(

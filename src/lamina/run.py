@@ -160,9 +160,9 @@ class Run:
         seen = [name for name in self.origin.get("seen", ()) if name in held]
         if seen:
             self.notes.append(
-                f"the scores of the {' and '.join(seen)} rows are marked as seen, and so is what rests on them: the model "
-                "that training started from may have learned from these rows; rows of another table, given as test= "
-                "and validation=, are scored as ever"
+                f"the scores of the {' and '.join(seen)} rows are marked as seen, and so is what rests on them: the "
+                "model that training started from may have learned from these rows; rows of another table, given as "
+                "test= and validation=, are scored as ever"
             )
         model.report = Report(
             rows={name: len(part) for name, part in self.parts.items()},
@@ -276,7 +276,9 @@ class Run:
         return torch.from_numpy(linears.blended(outputs, part.arrays, part.folds))
 
     def _conformal_scores(self, outputs: Tensor, rows: Rows, part: Part) -> ConformalScores:
-        """Return the errors on the validation rows ``part``: where members hold out folds, of those members that hold the row out.
+        """Return the errors on the validation rows ``part``.
+
+        Where members hold out folds, they are those of the members that hold the row out.
 
         All members together err a little less, so that intervals are a little too wide rather than too narrow.
         """
@@ -407,7 +409,7 @@ def _of_weighted_classes(target: Target, name: str, part: Part, prediction: Arra
     share = np.bincount(part.y, part.weights, len(mean)) / (len(part) if part.weights is None else part.weights.sum())
     most = int(np.argmax(np.abs(mean - share))) if target.positive is None else target.positive
     return (
-        f"class_weight: the probabilities are those of the weighted classes, and so is their calibration: on the {name} "
-        f"rows the mean probability of {target.classes[most]!r} is {mean[most]:.3g}, and its share of the rows is "
-        f"{share[most]:.3g}"
+        "class_weight: the probabilities are those of the weighted classes, and so is their calibration: on the "
+        f"{name} rows the mean probability of {target.classes[most]!r} is {mean[most]:.3g}, and its share of the rows "
+        f"is {share[most]:.3g}"
     )

@@ -111,10 +111,10 @@ def compared(
         ``loss`` (``log_loss`` of classes and labels; else the name of the loss that was minimised, in the target's
         unit, squared for ``squared_error`` and ``huber``; of several targets in units of their standard deviations),
         ``rows`` and ``scored_on``; ``class_weight``, true where classes have weights; ``linear_share``, where a linear
-        model counts for a share of what is called ``mlp``; ``losses``: the mean of each model on those rows; ``improvement``: by baseline, its loss less that of the MLP, ``mean`` and the bounds
-        ``low`` and ``high`` of the 95 % interval of 1,000 paired bootstrap samples; ``worth_it``: whether the interval
-        against the linear model lies above 0; ``training_losses``: the mean of each model on a sample of the rows that
-        they were fitted on.
+        model counts for a share of what is called ``mlp``; ``losses``: the mean of each model on those rows;
+        ``improvement``: by baseline, its loss less that of the MLP, ``mean`` and the bounds ``low`` and ``high`` of the
+        95 % interval of 1,000 paired bootstrap samples; ``worth_it``: whether the interval against the linear model
+        lies above 0; ``training_losses``: the mean of each model on a sample of the rows that they were fitted on.
     """
     config = model.config
     part, known = parts[scored_on], parts["train"].rows(linear.known_rows)
