@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, QuantileRegressor, Ridge
+from sklearn.metrics import r2_score
 
-from lamina.baselines import fit_baselines
+import lamina
+from lamina.baselines import STRAIGHT, fit_baselines
 from lamina.data.encoder import Encoder
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema
 from lamina.data.table import Column, Table, text_column
+from lamina.losses import LOSSES, Loss
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 2))
@@ -109,21 +113,30 @@ def test_a_hundred_thousand_rows_are_chosen_of_more(monkeypatch):
     encoder, arrays = encoded()
     predictors = fit_baselines(encoder, arrays, y, np.arange(1.0, 81), 0, np.random.default_rng(5))
     chosen = np.sort(np.random.default_rng(5).choice(80, 50, replace=False))
-    reference = Ridge().fit(design()[chosen], y[chosen, 0], sample_weight=chosen + 1.0).predict(design())
+    weights = (chosen + 1.0) / (chosen + 1.0).mean()
+    reference = Ridge().fit(design()[chosen], y[chosen, 0], sample_weight=weights).predict(design())
     np.testing.assert_allclose(predictors["linear"](arrays)[:, 0], reference, rtol=1e-6)
     assert predictors["constant"](arrays)[0, 0] == pytest.approx(np.average(y[:, 0], weights=np.arange(1.0, 81)))
 
 
-def test_weights_are_rows():
+def test_of_weights_only_their_ratios_count():
     numbers = np.column_stack([3 * X[:, 0] - BIT, X[:, 1]]) + RNG.normal(size=(80, 2))
-    counts = RNG.integers(1, 4, 80)
+    counts = RNG.integers(1, 4, 80).astype(float)
     encoder, arrays = encoded()
-    repeated_arrays = {name: np.repeat(values, counts, axis=0) for name, values in arrays.items()}
     for y, labels in ((numbers, False), ((numbers > 0).astype(float), True)):
-        weighted = fit_baselines(encoder, arrays, y, counts.astype(float), 0, RNG, labels)
-        repeated = fit_baselines(encoder, repeated_arrays, np.repeat(y, counts, axis=0), None, 0, RNG, labels)
+        found = [fit_baselines(encoder, arrays, y, c * counts, 0, RNG, labels) for c in (1.0, 1e-3, 1e6)]
         for name in ("linear", "constant"):
-            np.testing.assert_allclose(weighted[name](arrays), repeated[name](arrays), rtol=1e-3 if labels else 1e-5)
+            for each in found[1:]:
+                np.testing.assert_allclose(each[name](arrays), found[0][name](arrays), rtol=1e-4 if labels else 1e-7)
+        np.testing.assert_allclose(found[0]["constant"](arrays)[0], np.average(y, axis=0, weights=counts), rtol=1e-12)
+    weights = counts / counts.mean()  # so that the penalty is that of as many rows as there are
+    reference = Ridge().fit(design(), numbers, sample_weight=weights).predict(design())
+    linear = fit_baselines(encoder, arrays, numbers, counts, 0, RNG)["linear"](arrays)
+    np.testing.assert_allclose(linear, reference, rtol=1e-5, atol=1e-6)
+    label = (numbers[:, 0] > 0).astype(int)
+    reference = LogisticRegression().fit(design(), label, sample_weight=weights).predict_proba(design())
+    linear = fit_baselines(encoder, arrays, label, counts, 2, RNG)["linear"](arrays)
+    np.testing.assert_allclose(linear, reference, atol=1e-3)
 
 
 def test_a_class_without_training_rows_keeps_its_column():
@@ -133,3 +146,91 @@ def test_a_class_without_training_rows_keeps_its_column():
     assert probabilities.shape == (80, 3)
     assert (probabilities[:, 1] == 0).all()
     np.testing.assert_allclose(probabilities.sum(1), 1)
+
+
+def heavy(n: int = 2000):
+    """A total of three columns with heavy tails, which the network sees bent."""
+    rng = np.random.default_rng(3)
+    x = np.minimum(rng.lognormal(-2, [1.9, 1.2, 1.2], (n, 3)), 40)
+    table = Table({name: Column("number", x[:, i]) for i, name in enumerate("abc")}, n)
+    table = table.with_target("y", Column("number", x.sum(axis=1)))
+    schema = Schema.infer(table)
+    checked, _ = schema.check(table)
+    encoder = Encoder.fit(schema, checked, numeric="mixed")
+    assert any(code.bent for code in encoder.numbers)
+    return encoder, encoder.transform(checked, "float32"), x
+
+
+def test_bent_columns_have_a_linear_model_as_they_are_too():
+    encoder, arrays, x = heavy()
+    y = x.sum(axis=1, keepdims=True)
+    found = fit_baselines(encoder, arrays, y, None, 0, RNG)
+    assert set(found) == {"linear", "constant", STRAIGHT}
+    standard = (x - x.mean(0)) / x.std(0)
+    reference = Ridge().fit(standard, y[:, 0]).predict(standard)
+    np.testing.assert_allclose(found[STRAIGHT](arrays)[:, 0], reference, rtol=1e-4, atol=1e-4)
+    assert r2_score(y, found[STRAIGHT](arrays)) > 0.99999
+    assert r2_score(y, found["linear"](arrays)) < 0.99
+    assert STRAIGHT not in fit_baselines(*encoded(), X[:, :1], None, 0, RNG)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_the_better_of_the_two_is_the_baseline(bent):
+    rng = np.random.default_rng(0)
+    x = np.minimum(rng.lognormal(-2, [1.9, 1.2], (800, 2)), 40)
+    low, middle, high = np.quantile(x[:, 0], [0.25, 0.5, 0.75])
+    first = np.arcsinh(1.349 * (x[:, 0] - middle) / (high - low)) if bent else x[:, 0]
+    y = first + x[:, 1] + 0.01 * rng.normal(size=800)
+    model = lamina.fit((x, y), members=4, hidden_units=(8,), epochs=2, seed=0, test=0.25)
+    assert model.report.baselines["linear"]["r2"] > 0.97
+
+
+def scored(loss: Loss, y: np.ndarray, prediction: np.ndarray, w: np.ndarray) -> float:
+    """The weighted mean loss in standard deviations of y, or in its mean."""
+    mean = np.average(y[:, 0], weights=w)
+    scale = mean if loss.target_scaling == "mean" else np.sqrt(np.average((y[:, 0] - mean) ** 2, weights=w))
+    z = loss.link(torch.from_numpy(prediction / scale))
+    return float(np.average(loss.per_row(z, torch.from_numpy(y / scale)).numpy(), weights=w))
+
+
+LOSSES_OF_NUMBERS = [loss for loss in LOSSES if loss.task == "regression"]
+
+
+@pytest.mark.parametrize("loss", LOSSES_OF_NUMBERS, ids=lambda loss: loss.name)
+def test_the_constant_is_the_one_of_least_loss(loss):
+    loss = loss.bound({"quantile": 0.8, "huber_delta": 0.5})
+    rng = np.random.default_rng(1)
+    y, w = rng.gamma(2, 3, (80, 1)), rng.uniform(0.2, 2, 80)
+    encoder, arrays = encoded()
+    constant = fit_baselines(encoder, arrays, y, w, 0, RNG, loss=loss)["constant"](arrays)
+    assert np.ptp(constant) == 0
+    others = [scored(loss, y, np.full_like(y, c), w) for c in np.linspace(y.min(), y.max(), 2001)]
+    assert scored(loss, y, constant, w) <= min(others) + 1e-9
+
+
+@pytest.mark.parametrize("loss", LOSSES_OF_NUMBERS, ids=lambda loss: loss.name)
+def test_the_linear_model_minimises_the_loss(loss):
+    """Against scikit-learn's own for that loss, where there is one; else against small steps in all directions."""
+    loss = loss.bound({"quantile": 0.8, "huber_delta": 0.5})
+    rng = np.random.default_rng(2)
+    y = np.exp(0.3 * X[:, :1] - 0.5 * BIT[:, None]) * rng.gamma(3, 1, (80, 1))
+    w = rng.uniform(0.2, 2, 80)
+    encoder, arrays = encoded()
+    found = scored(loss, y, fit_baselines(encoder, arrays, y, w, 0, RNG, loss=loss)["linear"](arrays), w)
+    references = {
+        "squared_error": lambda: Ridge(alpha=1e-6),
+        "absolute_error": lambda: QuantileRegressor(quantile=0.5, alpha=0),
+        "quantile": lambda: QuantileRegressor(quantile=0.8, alpha=0),
+        "poisson": lambda: PoissonRegressor(alpha=0, max_iter=1000),
+    }
+    if loss.name in references:
+        reference = references[loss.name]().fit(design(), y[:, 0], sample_weight=w).predict(design())
+    else:  # of huber: iterated least squares, whose weights are min(1, delta / |error|)
+        reference, robust = Ridge(alpha=1e-6).fit(design(), y[:, 0], sample_weight=w).predict(design()), w
+        for _ in range(300):
+            deviation = np.sqrt(np.average((y[:, 0] - np.average(y[:, 0], weights=w)) ** 2, weights=w))
+            missed = np.abs(y[:, 0] - reference) / deviation
+            robust = w * np.minimum(1, 0.5 / np.maximum(missed, 1e-12))
+            reference = Ridge(alpha=1e-6).fit(design(), y[:, 0], sample_weight=robust).predict(design())
+    best = scored(loss, y, reference[:, None], w)
+    assert best - 1e-6 <= found <= 1.02 * best  # a little above, since it is penalised as ridge regression is

@@ -1,7 +1,10 @@
 """Would a simpler model do? Losses of rows, the paired bootstrap interval, and what a fit reports."""
 
 import numpy as np
+import polars as pl
 import pytest
+from scipy.special import xlogy
+from sklearn.metrics import log_loss
 
 import lamina
 from lamina.cli.train import _comparison
@@ -93,13 +96,125 @@ def test_a_curve_needs_one(rng):
     assert _comparison(record).startswith("the MLP is better than a linear model: squared error ")
 
 
-def test_nothing_is_compared_without_held_out_rows_baselines_or_a_mean():
+def test_nothing_is_compared_without_held_out_rows_or_baselines():
     quick = {"members": 1, "epochs": 2}
     assert lamina.fit("iris", validation=0.0, **quick).report.comparison == {}
     assert lamina.fit("iris", baselines=False, **quick).report.comparison == {}
-    assert lamina.fit("diabetes", loss="quantile", quantile=0.9, **quick).report.comparison == {}
 
 
 def test_a_comparison_is_saved(tmp_path):
     model = lamina.fit("iris", members=4, epochs=2)
     assert lamina.load(model.save(tmp_path / "m")).report.comparison == model.report.comparison
+
+
+def pinball(y, p, q):
+    return np.where(y >= p, q * (y - p), (q - 1) * (y - p))
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "by_hand"),
+    [
+        ("squared_error", {}, lambda y, p: (y - p) ** 2),
+        ("absolute_error", {}, lambda y, p: abs(y - p)),
+        ("quantile", {"quantile": 0.8}, lambda y, p: pinball(y, p, 0.8)),
+        ("poisson", {}, lambda y, p: xlogy(y, y / p) - y + p),
+    ],
+)
+def test_the_three_are_compared_by_the_loss_that_was_minimised(rng, loss, options, by_hand):
+    x, w = rng.normal(size=(400, 2)), rng.uniform(0.3, 2, 400)
+    y = rng.poisson(np.exp(1 + 0.5 * x[:, 0])).astype(float)
+    data = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y, "w": w})
+    settings = {"task": "regression", "weight": "w", "members": 1, "epochs": 8, "numeric": "standard"}
+    model = lamina.fit(data, "y", loss=loss, test=data[300:], **options, **settings)
+    record, held = model.report.comparison, slice(300, 400)
+    assert record["loss"] == loss
+    expected = np.average(by_hand(y[held], model.predict(data[300:])), weights=w[held])
+    assert record["losses"]["mlp"] == pytest.approx(expected, rel=1e-5)
+    train = lamina.prepare(data, "y", loss=loss, test=data[300:], **options, **settings).parts["train"]
+    known, known_w = train.y[:, 0], train.weights
+    q = options.get("quantile", 0.5)
+    means = ("squared_error", "poisson")
+    constant = np.average(known, weights=known_w)
+    if loss not in means:
+        constant = np.quantile(known, q, weights=known_w, method="inverted_cdf")
+    expected = np.average(by_hand(y[held], constant), weights=w[held])
+    assert record["losses"]["constant"] == pytest.approx(expected, rel=1e-9)
+    assert record["losses"]["linear"] < record["losses"]["constant"]
+
+
+def test_huber_is_compared_in_the_unit_of_the_target(rng):
+    x = rng.normal(size=(300, 1))
+    y = 100 * x[:, 0] + 100 * rng.standard_t(2, size=300)
+    model = lamina.fit((x, y), loss="huber", huber_delta=0.5, members=1, epochs=5, test=(x[200:], y[200:]), seed=0)
+    train = lamina.prepare((x, y), loss="huber", members=1, epochs=5, test=(x[200:], y[200:]), seed=0).parts["train"]
+    delta, missed = 0.5 * train.y.std(), abs(y[200:] - model.predict(x[200:]))
+    expected = np.where(missed <= delta, missed**2 / 2, delta * (missed - delta / 2)).mean()
+    assert model.report.comparison["losses"]["mlp"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_several_numbers_count_by_their_deviations(rng):
+    x = rng.normal(size=(300, 2))
+    y = np.column_stack([x[:, 0] + 0.1 * rng.normal(size=300), 1e6 * rng.normal(size=300)])
+    model = lamina.fit((x, y), members=1, epochs=5, test=(x[200:], y[200:]), seed=0)
+    train = lamina.prepare((x, y), members=1, epochs=5, test=(x[200:], y[200:]), seed=0).parts["train"]
+    missed = (y[200:] - model.predict(x[200:])) / train.y.std(axis=0)
+    assert model.report.comparison["losses"]["mlp"] == pytest.approx((missed**2).mean(), rel=1e-6)
+
+
+def rare(n: int = 3000, seed: int = 0):
+    """Linear in x, about 4 % of the rare class: there is nothing to underfit."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    y = rng.random(n) < 1 / (1 + np.exp(4 - 1.5 * x[:, 0]))
+    return pl.DataFrame(x, schema=list("abc")).with_columns(y=pl.Series(y))
+
+
+@pytest.fixture(scope="module")
+def weighted_classes():
+    data = rare()
+    options = {"members": 4, "hidden_units": (16,), "epochs": 15, "seed": 0, "test": data[2000:]}
+    return data, lamina.fit(data[:2000], "y", class_weight="balanced", **options)
+
+
+def test_weighted_classes_are_compared_with_weighted_baselines(weighted_classes):
+    data, model = weighted_classes
+    record, held = model.report.comparison, data[2000:]
+    assert record["class_weight"] is True
+    assert record["improvement"]["constant"]["low"] > 0
+    assert [finding["name"] for finding in model.report.diagnosis] == []
+    y, p = held["y"].to_numpy().astype(int), model.predict_proba(held)
+    w = np.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    assert record["losses"]["mlp"] == pytest.approx(log_loss(y, p, sample_weight=w), rel=1e-6)
+    assert record["losses"]["constant"] == pytest.approx(np.log(2), rel=1e-6)  # half and half, weighted
+    assert "log loss with the weights of the classes" in _comparison(record)
+    assert "log loss with the weights of the classes" in model.page()
+
+
+def test_the_probabilities_of_weighted_classes_are_called_so(weighted_classes):
+    data, model = weighted_classes
+    y, p = data[2000:]["y"].to_numpy(), model.predict_proba(data[2000:])[:, 1]
+    (note,) = [note for note in model.report.notes if note.startswith("class_weight")]
+    assert f"the mean probability of True is {p.mean():.3g}, and its share of the rows is {y.mean():.3g}" in note
+    assert p.mean() > 5 * y.mean()
+    curve = model.report.curves["calibration"]["after"]
+    w = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    right = np.average((p > 0.5) == y, weights=w)
+    rows, accuracy = np.array(curve["rows"]), np.array(curve["accuracy"])
+    assert np.average(accuracy, weights=rows) == pytest.approx(right, rel=1e-9)
+    assert "The classes have weights: the probabilities are those of the weighted classes" in model.page()
+
+
+def test_a_blend_is_called_one(rng):
+    x = rng.normal(size=(300, 4))
+    y = x @ [1.0, -2.0, 0.5, 0.0] + rng.normal(size=300)
+    model = lamina.fit((x, y), members=4, hidden_units=(16,), epochs=10, test=0.3, seed=0)
+    share = model.linear.share
+    record = model.report.comparison
+    assert record["linear_share"] == pytest.approx(share)
+    said = f"the blend of the MLP with a linear model, which counts for {share:.0%}, is "
+    assert _comparison(record).startswith(said)
+    assert f"It is itself a blend, in which a linear model counts for {share:.0%}." in model.page()
+    assert f"MLP with {share:.0%} linear" in model.page()
+    alone = lamina.fit((x, y), members=1, epochs=3, test=0.3, seed=0)
+    assert "linear_share" not in alone.report.comparison
+    assert "% linear" not in alone.page()

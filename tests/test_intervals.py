@@ -1,6 +1,7 @@
 """Prediction intervals: the right error is taken, and they cover what they say."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 import lamina
@@ -86,3 +87,56 @@ def test_who_has_none_is_told_why(lines):
         lamina.fit((x, y), epochs=1, early_stopping=False, baselines=False).predict_interval(x)
     with pytest.raises(ConfigError, match="predict_interval is for numbers; this model predicts classes"):
         lamina.fit("iris", epochs=1, baselines=False).predict_interval("iris")
+
+
+# -- weights
+
+
+def test_weighted_quantiles_are_those_of_the_rows_that_the_weights_stand_for():
+    rng = np.random.default_rng(0)
+    errors, counts = rng.exponential(size=(400, 1)), rng.integers(1, 6, 400)
+    found = ConformalScores.of(errors, counts.astype(float))
+    n_equal = counts.sum() ** 2 / (counts**2).sum()
+    assert found.n == int(n_equal)
+    for coverage in (0.5, 0.8, 0.9):
+        level = (found.n + 1) * coverage / found.n
+        rows = np.sort(np.repeat(errors[:, 0], counts))
+        expected = rows[int(np.ceil(level * len(rows))) - 1]
+        assert expected <= found.half_widths(coverage)[0] <= rows[int(np.ceil((level + 1 / found.n) * len(rows))) - 1]
+
+
+def test_equal_weights_are_no_weights():
+    errors = np.random.default_rng(0).normal(size=(300, 2))
+    plain = ConformalScores.of(errors)
+    for weights in (np.ones(300), np.full(300, 0.01)):
+        assert ConformalScores.of(errors, weights) == plain
+    many = np.random.default_rng(0).normal(size=(9000, 1))
+    weighted, unweighted = ConformalScores.of(many, np.ones(9000)), ConformalScores.of(many)
+    assert weighted.n == unweighted.n
+    np.testing.assert_allclose(weighted.quantiles, unweighted.quantiles, atol=2e-3)
+
+
+def test_copies_vouch_for_no_more_than_the_rows():
+    errors = np.random.default_rng(0).normal(size=(50, 1))
+    plain = ConformalScores.of(errors)
+    copied = ConformalScores.of(np.repeat(errors, 4, axis=0), units=np.repeat(np.arange(50), 4))
+    assert copied == plain
+
+
+@pytest.mark.parametrize("weights", ["broken", "whole"])
+def test_intervals_cover_what_the_weights_stand_for(weights):
+    rng = np.random.default_rng(0)
+
+    def rows(n, share):
+        x, noisy = rng.normal(size=(n, 2)), rng.random(n) < share
+        y = x[:, 0] + np.where(noisy, 3.0, 0.2) * rng.normal(size=n)
+        return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y}), noisy
+
+    data, noisy = rows(2000, 0.5)
+    of_noisy, of_others = (1.7, 0.0213) if weights == "broken" else (3, 1)
+    data = data.with_columns(w=pl.Series(np.where(noisy, of_noisy, of_others)))
+    model = lamina.fit(data, "y", weight="w", members=4, hidden_units=(16,), epochs=10, seed=0)
+    new, _ = rows(4000, of_noisy / (of_noisy + of_others))
+    low, high = model.predict_interval(new, 0.9).T
+    truth = new["y"].to_numpy()
+    assert ((truth > low) & (truth < high)).mean() == pytest.approx(0.9, abs=0.025)  # it was 0.805 with broken ones

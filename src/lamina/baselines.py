@@ -50,7 +50,6 @@ def fit_baselines(
         labels: whether ``y`` are labels, 0 or 1.
         loss: of numbers, the one to minimise, bound; ``None``: the squared error.
     """
-    weights = None if weights is None else weights / weights.mean()
     loss = LOSSES["squared_error"] if loss is None else loss
     if n_classes:
         frequencies = np.bincount(y, weights, n_classes)
@@ -63,6 +62,8 @@ def fit_baselines(
         chosen = np.sort(rng.choice(len(y), _MAX_ROWS, replace=False))
         arrays = {name: values[chosen] for name, values in arrays.items()}
         y, weights = y[chosen], None if weights is None else weights[chosen]
+    # The penalty of the linear model is that of rows of weight 1.
+    weights = None if weights is None else weights / weights.mean()
 
     def linear(arrays: Arrays) -> Predictor:
         if labels:

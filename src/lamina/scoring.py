@@ -113,8 +113,8 @@ def compared(
         ``rows`` and ``scored_on``; ``class_weight``, true where classes have weights; ``linear_share``, where a linear
         model counts for a share of what is called ``mlp``; ``losses``: the mean of each model on those rows;
         ``improvement``: by baseline, its loss less that of the MLP, ``mean`` and the bounds ``low`` and ``high`` of the
-        95 % interval of 1,000 paired bootstrap samples; ``worth_it``: whether the interval against the linear model
-        lies above 0; ``training_losses``: the mean of each model on a sample of the rows that they were fitted on.
+        95 % interval of 1,000 paired bootstrap samples; ``worth_it``: whether both intervals lie above 0;
+        ``training_losses``: the mean of each model on a sample of the rows that they were fitted on.
     """
     config = model.config
     part, known = parts[scored_on], parts["train"].rows(linear.known_rows)
@@ -141,7 +141,7 @@ def compared(
         **({} if model.linear is None else {"linear_share": round(model.linear.share, 4)}),
         "losses": {name: float(np.average(values, weights=weights)) for name, values in each.items()},
         "improvement": intervals,
-        "worth_it": intervals["linear"]["low"] > 0,
+        "worth_it": all(interval["low"] > 0 for interval in intervals.values()),
         "training_losses": {
             name: float(np.average(losses_of(known.y, values), weights=known_weights)) for name, values in seen.items()
         },
