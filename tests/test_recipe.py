@@ -78,6 +78,32 @@ def test_the_user_is_never_overruled():
     assert {name: getattr(config, name) for name in told} == told
 
 
+@pytest.mark.parametrize("facts", [{}, {"task": "regression"}, {"preset": "best"}, {"n_number_columns": 200}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_units": ()},
+        {"hidden_units": None, "activation": "identity"},
+        {"hidden_units": (4, 4), "activation": ("identity", "identity")},
+    ],
+    ids=str,
+)
+def test_a_linear_model_is_one_network_on_standardised_numbers(options, facts):
+    chosen = resolved(**options, **facts)
+    assert (chosen.numeric, chosen.members, chosen.target_transform) == ("standard", 1, "none")
+    several = resolved(**options, **facts, members=4)
+    assert (several.numeric, several.members, several.target_transform) == ("standard", 4, "none")
+    told = resolved(**options, **facts, numeric="piecewise_linear")
+    assert (told.numeric, told.members) == ("piecewise_linear", 1)
+
+
+def test_one_curve_is_enough_for_a_network_that_is_not_linear():
+    for activation in ("relu", ("identity", "relu")):
+        assert resolved(hidden_units=(4, 4), activation=activation).numeric == "piecewise_linear"
+    assert resolved(has_images=True, preset="best", activation="identity", hidden_units=None).members == 1
+    assert resolved(has_images=True, preset="best", hidden_units=None).members == 8
+
+
 def test_tolerance_is_for_classes():
     assert (resolved().tol, resolved(task="regression").tol, resolved(tol=0.0).tol) == (1e-4, 0.0, 0.0)
 
