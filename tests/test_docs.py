@@ -53,13 +53,18 @@ def test_the_comparison_with_scikit_learn_has_every_parameter(estimator):
 
 def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks(ROOT / "README.md", "console")
-    for command in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
-        line, _, expected = command.partition("\n")
-        program, *arguments = shlex.split(line)
-        assert program == "lamina"
-        assert run(arguments) == 0, line
-        assert masked(capsys.readouterr().out) == masked(expected), line
+    (split,) = [example for example in blocks(ROOT / "README.md", "python") if ".to_csv(" in example]
+    exec(compile(split, "README.md", "exec"), {})
+    known, held_out = (set((tmp_path / f).read_text().splitlines()[1:]) for f in ("known.csv", "held-out.csv"))
+    assert (len(known), len(held_out), known & held_out) == (124, 54, set())
+    for example in blocks(ROOT / "README.md", "console"):
+        for command in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
+            line, _, expected = command.partition("\n")
+            program, *arguments = shlex.split(line)
+            assert program == "lamina"
+            assert run(arguments) == 0, line
+            assert masked(capsys.readouterr().out) == masked(expected), line
+    assert run(["evaluate", "gate.lamina", "held-out.csv", "--require", "accuracy>=0.99"]) == 4
     assert (tmp_path / "predictions.csv").read_text().startswith("cultivar,p_class_0,p_class_1,p_class_2\nclass_0,")
 
 
