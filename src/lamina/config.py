@@ -91,8 +91,9 @@ class Config:
     )
     embedding_width: int = _option(8, "Numbers in a category's embedding.", "int", "Data", low=1)
     min_level_rows: int = _option(
-        4, "Levels seen in fewer training rows count as one level, `rare`.", "int", "Data", low=1
-    )
+        4, "Levels seen in fewer training rows count as one level, `rare`, unless fewer than two would be left.", "int",
+        "Data", low=1,
+    )  # fmt: skip
 
     # -- network
     preset: str = _option(
@@ -212,7 +213,8 @@ class Config:
     )  # fmt: skip
     averaging: float | None = _option(
         None, "Decay of the running mean of the weights that is measured and kept; 0: the weights themselves; auto: "
-        "0.998 where there are members, else 0.", "float", "Training", low=0.0, below=1.0,
+        "0.998 for several members and for images unless hidden_units is given, else 0.", "float", "Training", low=0.0,
+        below=1.0,
     )  # fmt: skip
     calibrate: bool = _option(
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",

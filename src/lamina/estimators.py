@@ -43,7 +43,7 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
         members: networks side by side whose predictions are averaged; ``None``: 8 for a table if hidden_layer_sizes is
             left out, the solver is adamw and the activation one name other than identity, else 1.
         averaging: decay of the running mean of the weights, which is what is kept; 0: none; ``None``: 0.998 for
-            several members, else 0.
+            several members and for images whose layers are not named, else 0.
         linear_share: let a linear model count for a share beside several members, where held-out rows gain by it.
         calibrate: divide logits by the temperature that suits the validation rows best.
         scoring: what early stopping watches on the validation rows: a name or a function as scikit-learn knows them
