@@ -13,6 +13,7 @@ import pytest
 import lamina
 from lamina.cli.main import cli, run
 from lamina.config import options
+from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md", ROOT / "docs" / "export.md"]
@@ -78,6 +79,17 @@ def test_the_help_page_is_that_of_the_program():
         assert f"## lamina {command}\n" in page
     for name in options():
         assert f"--{name.replace('_', '-')}" in page
+
+
+def test_the_guide_names_every_text_that_is_missing_and_none_that_is_not():
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    missing, _, rest = guide[guide.index("**Missing** in a text file") :].partition(". Every other cell is a value: ")
+    values = rest.partition(" and a\n")[0]
+    named, others = (set(re.findall(r"`([^`]+)`", text)) for text in (missing, values))
+    assert "an empty cell" in missing
+    assert named == (MISSING_TOKENS - {""}) | {QUESTION_MARK}
+    assert others == {"n/a", "na", "n.a.", "None", "#N/A", "-"}
+    assert not others & MISSING_TOKENS
 
 
 def test_the_changelog_has_the_version():

@@ -123,8 +123,8 @@ class Config:
         None, "Share of hidden units that are dropped in training.", "float", "Network", low=0.0, below=1.0
     )
     input_dropout: float | None = _option(
-        None, "Share of inputs that are dropped in training; auto: 0.1 for pixels, else 0.", "float", "Network",
-        low=0.0, below=1.0,
+        None, "Share of inputs that are dropped in training; auto: 0.1 for pixels unless hidden_units or an optimizer "
+        "is given, else 0.", "float", "Network", low=0.0, below=1.0,
     )  # fmt: skip
     normalization: str = _option(
         "auto", "Normalization between the affine map and the activation; auto: batch for images, else none.", "choice",
@@ -213,8 +213,8 @@ class Config:
     )  # fmt: skip
     averaging: float | None = _option(
         None, "Decay of the running mean of the weights that is measured and kept; 0: the weights themselves; auto: "
-        "0.998 for several members and for images unless hidden_units is given, else 0.", "float", "Training", low=0.0,
-        below=1.0,
+        "0.998 for several members and for images unless hidden_units or an optimizer is given, else 0.", "float",
+        "Training", low=0.0, below=1.0,
     )  # fmt: skip
     calibrate: bool = _option(
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
