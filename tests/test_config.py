@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lamina.activations import ACTIVATIONS
+from lamina.cli.train import train
 from lamina.config import Config, default, options, read_toml, to_toml
 from lamina.data.target_scaling import TRANSFORMS
 from lamina.errors import ConfigError
@@ -18,6 +19,7 @@ from lamina.metrics import METRICS
 from lamina.network.layers import NORMALIZATIONS
 from lamina.network.saving_layers import AFFINE_LAYERS
 from lamina.training.optimizers import OPTIMIZERS
+from lamina.training.recipe import recipe_of, resolve
 from lamina.training.schedules import SCHEDULES
 
 NUMBERS = [name for name, option in options().items() if option.parse in ("int", "float")]
@@ -308,6 +310,31 @@ def test_toml_round_trips(tmp_path):
         assert Config.of(**read) == config
         assert set(read) == {name for name, value in config.as_dict().items() if value is not None}
     assert "\n# hidden_units = (chosen from the data)\n" in to_toml(Config())
+
+
+OFF = {"weight", "group", "time", "class_weight", "clip_norm", "time_limit"}
+ELSE = {"test": "off; of fashion-mnist its test part", "positive_class": "the last in sorted order"}
+
+
+@pytest.mark.parametrize("name", NULLABLE)
+def test_an_open_option_says_what_that_means(name):
+    """Off, or chosen: then ``resolve`` puts a value in its place, except for the rows to hold out, which are split."""
+    expected = "off" if name in OFF else ELSE.get(name, "chosen from the data")
+    assert options()[name].unset == expected
+    assert f"\n# {name} = ({expected})\n" in to_toml(Config())
+    shown = next(parameter for parameter in train.params if parameter.name == name).help
+    assert shown.endswith(f"  [default: {expected}]") == (expected != "chosen from the data")
+    asked = Config.of(early_stopping=True)
+    chosen = resolve(
+        asked, recipe_of(asked, ["number"]), n_rows=500, n_number_columns=1, has_images=False, task="classification",
+        has_validation=True,
+    )  # fmt: skip
+    assert (getattr(chosen, name) is None) == (expected != "chosen from the data" or name == "validation")
+
+
+@pytest.mark.parametrize("name", sorted(set(options()) - set(NULLABLE)))
+def test_only_an_open_option_says_what_that_means(name):
+    assert options()[name].unset == "chosen from the data"
 
 
 def test_data_in_memory_is_described_and_not_written():

@@ -13,6 +13,7 @@ import pytest
 import lamina
 from lamina.cli.main import cli, run
 from lamina.config import options
+from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md", ROOT / "docs" / "export.md"]
@@ -53,13 +54,18 @@ def test_the_comparison_with_scikit_learn_has_every_parameter(estimator):
 
 def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks(ROOT / "README.md", "console")
-    for command in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
-        line, _, expected = command.partition("\n")
-        program, *arguments = shlex.split(line)
-        assert program == "lamina"
-        assert run(arguments) == 0, line
-        assert masked(capsys.readouterr().out) == masked(expected), line
+    (split,) = [example for example in blocks(ROOT / "README.md", "python") if ".to_csv(" in example]
+    exec(compile(split, "README.md", "exec"), {})
+    known, held_out = (set((tmp_path / f).read_text().splitlines()[1:]) for f in ("known.csv", "held-out.csv"))
+    assert (len(known), len(held_out), known & held_out) == (124, 54, set())
+    for example in blocks(ROOT / "README.md", "console"):
+        for command in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
+            line, _, expected = command.partition("\n")
+            program, *arguments = shlex.split(line)
+            assert program == "lamina"
+            assert run(arguments) == 0, line
+            assert masked(capsys.readouterr().out) == masked(expected), line
+    assert run(["evaluate", "gate.lamina", "held-out.csv", "--require", "accuracy>=0.99"]) == 4
     assert (tmp_path / "predictions.csv").read_text().startswith("cultivar,p_class_0,p_class_1,p_class_2\nclass_0,")
 
 
@@ -73,6 +79,17 @@ def test_the_help_page_is_that_of_the_program():
         assert f"## lamina {command}\n" in page
     for name in options():
         assert f"--{name.replace('_', '-')}" in page
+
+
+def test_the_guide_names_every_text_that_is_missing_and_none_that_is_not():
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    missing, _, rest = guide[guide.index("**Missing** in a text file") :].partition(". Every other cell is a value: ")
+    values = rest.partition(" and a\n")[0]
+    named, others = (set(re.findall(r"`([^`]+)`", text)) for text in (missing, values))
+    assert "an empty cell" in missing
+    assert named == (MISSING_TOKENS - {""}) | {QUESTION_MARK}
+    assert others == {"n/a", "na", "n.a.", "None", "#N/A", "-"}
+    assert not others & MISSING_TOKENS
 
 
 def test_the_changelog_has_the_version():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from lamina.cli.present import score_table
 from lamina.metrics import METRICS, one_score, score
 
 Y = np.array([0, 1, 1, 0])
@@ -193,3 +194,17 @@ def test_directions():
         "accuracy": True, "log_loss": False, "roc_auc": True, "precision": True, "recall": True, "f1": True,
         "rmse": False, "mae": False, "r2": True,
     }  # fmt: skip
+
+
+def test_a_table_of_scores_has_its_columns_in_one_order():
+    """A network that predicts no positive has no precision, which must not put the others in another order."""
+    every = ["accuracy", "log_loss", "roc_auc", "precision", "recall", "f1"]
+    without = {name: 0.5 for name in every if name != "precision"}
+    complete = dict.fromkeys(every, 0.25)
+    for rows in ({"MLP": without, "linear": complete}, {"linear": complete, "MLP": without}):
+        header, *lines = score_table(rows).splitlines()
+        assert header.split() == every
+        assert [len(line.split()) - 1 for line in lines] == [len(scores) for scores in rows.values()]
+    assert score_table({"MLP": {"r2": 1.0, "rmse": 2.0}}).split() == ["rmse", "r2", "MLP", "2.0000", "1.0000"]
+    folds = {"MLP, 3 folds": {"f1": "0.1 ± 0.2", "recall": "0.3 ± 0.4"}}
+    assert score_table(folds).splitlines()[0].split() == ["recall", "f1"]

@@ -78,6 +78,32 @@ def test_the_user_is_never_overruled():
     assert {name: getattr(config, name) for name in told} == told
 
 
+@pytest.mark.parametrize("facts", [{}, {"task": "regression"}, {"preset": "best"}, {"n_number_columns": 200}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_units": ()},
+        {"hidden_units": None, "activation": "identity"},
+        {"hidden_units": (4, 4), "activation": ("identity", "identity")},
+    ],
+    ids=str,
+)
+def test_a_linear_model_is_one_network_on_standardised_numbers(options, facts):
+    chosen = resolved(**options, **facts)
+    assert (chosen.numeric, chosen.members, chosen.target_transform) == ("standard", 1, "none")
+    several = resolved(**options, **facts, members=4)
+    assert (several.numeric, several.members, several.target_transform) == ("standard", 4, "none")
+    told = resolved(**options, **facts, numeric="piecewise_linear")
+    assert (told.numeric, told.members) == ("piecewise_linear", 1)
+
+
+def test_one_curve_is_enough_for_a_network_that_is_not_linear():
+    for activation in ("relu", ("identity", "relu")):
+        assert resolved(hidden_units=(4, 4), activation=activation).numeric == "piecewise_linear"
+    assert resolved(has_images=True, preset="best", activation="identity", hidden_units=None).members == 1
+    assert resolved(has_images=True, preset="best", hidden_units=None).members == 8
+
+
 def test_tolerance_is_for_classes():
     assert (resolved().tol, resolved(task="regression").tol, resolved(tol=0.0).tol) == (1e-4, 0.0, 0.0)
 
@@ -292,3 +318,28 @@ def test_options_of_members_that_contradict_one_another_are_refused(options, tex
     with pytest.raises(ConfigError) as caught:
         by_default(**options)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"hidden_units": None}, (8, 0.998, 0.004, 0.1, 0.0)),
+        ({"hidden_units": None, "preset": "fast"}, (4, 0.99, 0.005, 0.1, 0.0)),
+        ({"hidden_units": None, "preset": "best"}, (16, 0.998, 0.004, 0.1, 0.0)),
+        ({"hidden_units": None, "members": 1, "preset": "best"}, (1, 0.0, 0.002, 0.3, 0.0)),
+        ({"preset": "best"}, (1, 0.0, 0.002, 0.3, 0.0)),
+        ({"hidden_units": None, "optimizer": "adam", "members": 8}, (8, 0.998, 0.002, 1e-4, 0.0)),
+        ({"hidden_units": None, "optimizer": "sgd"}, (1, 0.0, 0.02, 1e-4, 0.0)),
+        ({"hidden_units": None, "layer": "low_rank"}, (1, 0.0, 0.002, 0.3, 0.0)),
+        ({"hidden_units": None, "has_images": True}, (1, 0.998, 0.002, 0.05, 0.1)),
+        ({"hidden_units": None, "has_images": True, "preset": "best"}, (8, 0.998, 0.002, 0.05, 0.1)),
+        ({"hidden_units": None, "has_images": True, "optimizer": "sgd"}, (1, 0.0, 0.02, 1e-4, 0.0)),
+        ({"has_images": True, "preset": "best"}, (1, 0.0, 0.002, 0.01, 0.0)),
+    ],
+    ids=str,
+)
+def test_the_choices_that_the_guide_and_the_help_state(options, expected):
+    """Members, averaging, learning rate, weight decay, input dropout."""
+    chosen = resolved(**options)
+    found = (chosen.members, chosen.averaging, chosen.learning_rate, chosen.weight_decay, chosen.input_dropout)
+    assert found == expected

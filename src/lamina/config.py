@@ -1,9 +1,9 @@
 """Every option of a training run, once: its name, default, bounds, help, and scikit-learn's name for it.
 
 The command line generates its flags from these fields, ``--config FILE.toml`` and ``--set`` are checked against them,
-and the estimators' signatures are compared with them by a test. ``None`` means "chosen from the data"; the choice is
-made by ``lamina.training.recipe`` and stored with the model. Nothing here imports torch or scikit-learn: a registry is
-named, and looked up when a value is checked.
+and the estimators' signatures are compared with them by a test. ``None`` means "chosen from the data", unless the
+option's ``unset`` says something else, such as "off"; the choice is made by ``lamina.training.recipe`` and stored with
+the model. Nothing here imports torch or scikit-learn: a registry is named, and looked up when a value is checked.
 """
 
 import json
@@ -37,24 +37,27 @@ class Config:
         {}, "Treat a column as a number, a category or a datetime (repeatable).", "kinds", "Data", metavar="COL=KIND"
     )
     drop: tuple[str, ...] = _option((), "Leave a column out (repeatable).", "names", "Data", metavar="COL")
-    weight: str | None = _option(None, "Column that holds the rows' weights.", "name", "Data", metavar="COL")
+    weight: str | None = _option(
+        None, "Column that holds the rows' weights.", "name", "Data", metavar="COL", unset="off"
+    )
     group: str | None = _option(
-        None, "Column whose equal values stay on one side of every split.", "name", "Data", metavar="COL"
-    )
+        None, "Column whose equal values stay on one side of every split.", "name", "Data", metavar="COL", unset="off"
+    )  # fmt: skip
     time: str | None = _option(
-        None, "Column to order the rows by; the latest are held out.", "name", "Data", metavar="COL"
-    )
+        None, "Column to order the rows by; the latest are held out.", "name", "Data", metavar="COL", unset="off"
+    )  # fmt: skip
     validation: Any = _option(
         None, "Rows that early stopping watches: a fraction (0: none) or a file; auto: where there are four members or "
         "more, each holds out another quarter of the rows.", "holdout", "Data",
         sklearn_name="validation_fraction", metavar="FRACTION|FILE",
     )  # fmt: skip
     test: Any = _option(
-        None, "Rows kept aside for the final score: a fraction or a file.", "holdout", "Data", metavar="FRACTION|FILE"
-    )
+        None, "Rows kept aside for the final score: a fraction or a file.", "holdout", "Data", metavar="FRACTION|FILE",
+        unset="off; of fashion-mnist its test part",
+    )  # fmt: skip
     positive_class: str | None = _option(
-        None, "Of two classes the one that is looked for.  [default: the last in sorted order]", "text", "Data",
-        metavar="CLASS",
+        None, "Of two classes the one that is looked for.", "text", "Data", metavar="CLASS",
+        unset="the last in sorted order",
     )  # fmt: skip
     threshold: float = _option(
         0.5,
@@ -65,14 +68,15 @@ class Config:
         high=1.0,
     )
     target_transform: str = _option(
-        "auto", "Transform of a number target before it is standardised, undone in predictions; auto: where the "
-        "target is skewed and members are trained, the best on validation rows, else none.", "choice", "Data",
+        "auto", "Transform of a number target before it is standardised, undone in predictions; auto: the best on "
+        "validation rows if the target is skewed and several members are trained that are not linear models, else "
+        "none.", "choice", "Data",
         choices=("auto",), registry="lamina.data.target_scaling:TRANSFORMS",
     )  # fmt: skip
     numeric: str = _option(
         "auto", "Encoding of numbers; mixed: half of the members take piecewise_embedding, half periodic; auto: "
         "mixed, above 128 number columns periodic and above 256 standard; of one member piecewise_linear, above 128 "
-        "standard.", "choice", "Data",
+        "standard; standard if there is no hidden layer or every activation is identity.", "choice", "Data",
         choices=("auto", "piecewise_linear", "piecewise_embedding", "periodic", "mixed", "standard"),
     )  # fmt: skip
     bins: int | None = _option(
@@ -87,8 +91,9 @@ class Config:
     )
     embedding_width: int = _option(8, "Numbers in a category's embedding.", "int", "Data", low=1)
     min_level_rows: int = _option(
-        4, "Levels seen in fewer training rows count as one level, `rare`.", "int", "Data", low=1
-    )
+        4, "Levels seen in fewer training rows count as one level, `rare`, unless fewer than two would be left.", "int",
+        "Data", low=1,
+    )  # fmt: skip
 
     # -- network
     preset: str = _option(
@@ -96,12 +101,15 @@ class Config:
         "choice", "Network", choices=("fast", "default", "best"),
     )  # fmt: skip
     hidden_units: tuple[int, ...] | None = _option(
-        None, "Units of each hidden layer, as in 256,128; `none` for a linear model.", "units", "Network",
+        None, "Units of each hidden layer, as in 256,128; `none`: no hidden layer, which is a linear model of "
+        "standardised numbers unless `numeric` says otherwise.", "units", "Network",
         sklearn_name="hidden_layer_sizes", metavar="N,N,...",
     )  # fmt: skip
     members: int | None = _option(
-        None, "Networks trained side by side whose predictions are averaged; auto: by the preset for a table, 8 by "
-        "default, and 1 where hidden_units is given.", "int", "Network", low=1, sklearn_name="members",
+        None, "Networks trained side by side whose predictions are averaged; auto: for a table by the preset, 8 by "
+        "default; 1 for images (8 with the preset best) and sparse matrices, and if hidden_units, layer, an optimizer "
+        "other than adamw, an activation for each layer or the activation identity is given.", "int", "Network", low=1,
+        sklearn_name="members",
     )  # fmt: skip
     activation: str | tuple[str, ...] = _option(
         "relu", "Activation of the hidden layers: one name, or one for each layer.", "activation", "Network",
@@ -115,8 +123,8 @@ class Config:
         None, "Share of hidden units that are dropped in training.", "float", "Network", low=0.0, below=1.0
     )
     input_dropout: float | None = _option(
-        None, "Share of inputs that are dropped in training; auto: 0.1 for pixels, else 0.", "float", "Network",
-        low=0.0, below=1.0,
+        None, "Share of inputs that are dropped in training; auto: 0.1 for pixels unless hidden_units or an optimizer "
+        "is given, else 0.", "float", "Network", low=0.0, below=1.0,
     )  # fmt: skip
     normalization: str = _option(
         "auto", "Normalization between the affine map and the activation; auto: batch for images, else none.", "choice",
@@ -154,7 +162,7 @@ class Config:
     )  # fmt: skip
     class_weight: str | Mapping[str, float] | None = _option(
         None, "`balanced`, or a weight for each class, as in yes=3,no=1.", "class_weight", "Training",
-        metavar="balanced|CLASS=W,...",
+        metavar="balanced|CLASS=W,...", unset="off",
     )  # fmt: skip
     optimizer: str = _option(
         "adamw", "Optimizer.", "choice", "Training",
@@ -205,7 +213,8 @@ class Config:
     )  # fmt: skip
     averaging: float | None = _option(
         None, "Decay of the running mean of the weights that is measured and kept; 0: the weights themselves; auto: "
-        "0.998 where there are members, else 0.", "float", "Training", low=0.0, below=1.0,
+        "0.998 for several members and for images unless hidden_units or an optimizer is given, else 0.", "float",
+        "Training", low=0.0, below=1.0,
     )  # fmt: skip
     calibrate: bool = _option(
         True, "Divide logits by the temperature that suits the validation rows best.", "bool", "Training",
@@ -231,9 +240,12 @@ class Config:
         sklearn_name="tol",
     )  # fmt: skip
     clip_norm: float | None = _option(
-        None, "Largest norm of the gradient; longer ones are shortened to it.", "float", "Training", above=0.0
+        None, "Largest norm of the gradient; longer ones are shortened to it.", "float", "Training", above=0.0,
+        unset="off",
+    )  # fmt: skip
+    time_limit: float | None = _option(
+        None, "Seconds of training, at most.", "float", "Training", above=0.0, unset="off"
     )
-    time_limit: float | None = _option(None, "Seconds of training, at most.", "float", "Training", above=0.0)
 
     # -- run
     seed: int = _option(
@@ -312,11 +324,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def to_toml(config: Config) -> str:
-    """Return ``config`` as TOML that ``read_toml`` reads back; options that are chosen from the data stay comments."""
+    """Return ``config`` as TOML that ``read_toml`` reads back; an option that is ``None`` becomes a comment."""
     lines = []
     for name, value in config.as_json().items():
-        lines.append(f"# {options()[name].help}")
-        lines.append(f"# {name} = (chosen from the data)" if value is None else f"{name} = {_toml_value(value)}")
+        option = options()[name]
+        lines.append(f"# {option.help}")
+        lines.append(f"# {name} = ({option.unset})" if value is None else f"{name} = {_toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 

@@ -35,14 +35,15 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
     Frames, arrays and sparse matrices are taken as they are: text, categories and missing values need no preparation.
 
     Args:
-        hidden_layer_sizes: units of each hidden layer; ``None``: chosen from the data; ``()``: softmax regression.
+        hidden_layer_sizes: units of each hidden layer; ``None``: chosen from the data; ``()``: softmax regression of
+            standardised columns, unless ``numeric`` is given.
         activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle,
             random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
             beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as in scikit-learn; ``None``: chosen from the data.
-        members: networks side by side whose predictions are averaged; ``None``: 8 for a table where
-            hidden_layer_sizes is left out, else 1.
+        members: networks side by side whose predictions are averaged; ``None``: 8 for a table if hidden_layer_sizes is
+            left out, the solver is adamw and the activation one name other than identity, else 1.
         averaging: decay of the running mean of the weights, which is what is kept; 0: none; ``None``: 0.998 for
-            several members, else 0.
+            several members and for images whose layers are not named, else 0.
         linear_share: let a linear model count for a share beside several members, where held-out rows gain by it.
         calibrate: divide logits by the temperature that suits the validation rows best.
         scoring: what early stopping watches on the validation rows: a name or a function as scikit-learn knows them
@@ -240,7 +241,10 @@ class MLPClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transforme
 
 
 class MLPRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Multilayer perceptron for one number or several; parameters and attributes as in ``MLPClassifier``, but classes.
+    """Multilayer perceptron for one number or several.
+
+    Parameters and attributes are those of ``MLPClassifier``, except ``classes_`` and the parameters of classes;
+    ``hidden_layer_sizes=()`` is linear regression.
 
     Args:
         loss: ``squared_error``, ``absolute_error``, ``huber`` (with ``huber_delta``), ``quantile`` (with ``quantile``),

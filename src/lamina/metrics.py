@@ -3,7 +3,7 @@
 A metric is one ``Metric`` record in ``METRICS``; ``score`` computes all that apply to a task.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +41,12 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return each of the metrics' ``names`` once, in the order of ``METRICS``."""
+    given = set(names)
+    return [metric.name for metric in METRICS if metric.name in given]
 
 
 def score(

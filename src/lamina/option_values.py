@@ -16,6 +16,7 @@ from typing import Any
 from lamina.errors import ConfigError, did_you_mean
 from lamina.registry import Registry
 
+CHOSEN = "chosen from the data"
 COLUMN_KINDS = ("number", "category", "datetime")
 
 
@@ -32,6 +33,7 @@ class Option:
         registry: ``"module:NAME"`` of the registry that holds the admitted names, beside ``choices``.
         sklearn_name: the parameter of scikit-learn's MLP estimators with this meaning.
         metavar: what stands for the value in the command line's help.
+        unset: what ``None`` means, where it is the default.
     """
 
     help: str
@@ -45,6 +47,7 @@ class Option:
     registry: str | None = None
     sklearn_name: str | None = None
     metavar: str | None = None
+    unset: str = CHOSEN
 
 
 def parse(name: str, value: Any, option: Option) -> Any:

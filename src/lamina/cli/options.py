@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from lamina.config import default, options, read_toml
-from lamina.option_values import Option
+from lamina.option_values import CHOSEN, Option
 
 _REPEATABLE = ("names", "kinds")
 
@@ -56,7 +56,9 @@ def collected(config_file: str | None, settings: tuple[str, ...], flags: Mapping
 def _flag(name: str, option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     flag = "--" + name.replace("_", "-")
     value = default(name)
-    shown = "" if value in (None, {}, ()) or option.parse == "bool" else f"  [default: {value}]"
+    if value is None:
+        value = () if option.unset == CHOSEN else option.unset
+    shown = "" if value in ({}, ()) or option.parse == "bool" else f"  [default: {value}]"
     help_text = option.help + shown
     if option.parse == "bool":
         # The default is None, not the field's: only what was typed overrules the file.

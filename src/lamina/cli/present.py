@@ -118,8 +118,10 @@ def score_rows(model: "Model") -> dict[str, Mapping[str, float]]:
 
 
 def score_table(rows: Mapping[str, Mapping[str, float | str]]) -> str:
-    """Return scores as a table: a row for each of ``rows``, a column for each metric."""
-    names = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
+    """Return scores as a table: a row for each of ``rows``, a column for each metric, in the order of ``METRICS``."""
+    from lamina.metrics import in_order
+
+    names = in_order(metric for scores in rows.values() for metric in scores)
     body = [[label, *(_shown(scores.get(name, "")) for name in names)] for label, scores in rows.items()]
     return columns(body, ["", *names], right=range(1, len(names) + 1))
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--out", metavar="DIR", default="textbook", show_default=True, help="Folder of the page.")
-@click.option("--quick", is_flag=True, help="Less data and fewer epochs: seconds instead of minutes.")
+@click.option(
+    "--quick", is_flag=True, help="Less data and fewer epochs: about a minute of processor time for all experiments."
+)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the page.")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
 @click.option("--list", "as_list", is_flag=True, help="List the experiments and stop.")

@@ -90,10 +90,16 @@ def validation_fraction(n_rows: int, early_stopping: bool = True) -> float:
     return 0.2 if n_rows < 50_000 else 0.1
 
 
+def is_linear(config: Config) -> bool:
+    """Return whether the user asks for a linear model: no hidden layer, or the identity as every layer's activation."""
+    names = (config.activation,) if isinstance(config.activation, str) else config.activation
+    return config.hidden_units == () or all(name == "identity" for name in names)
+
+
 def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Recipe:
     """Return the recipe for what is to be trained.
 
-    Who names the layers, or asks for one member, means one network.
+    Who names the layers, asks for one member or for a linear model, means one network.
 
     Args:
         config: the user's options.
@@ -102,7 +108,7 @@ def recipe_of(config: Config, kinds: Sequence[str], partial: bool = False) -> Re
     """
     has_images = "image" in kinds
     names_layers = config.hidden_units is not None or config.layer != "dense" or isinstance(config.activation, tuple)
-    alone = names_layers or config.optimizer != "adamw" or partial or "sparse" in kinds
+    alone = names_layers or is_linear(config) or config.optimizer != "adamw" or partial or "sparse" in kinds
     if has_images:
         return _NAMED_IMAGES if alone and config.members in (None, 1) else _IMAGES[config.preset]
     return _NAMED if config.members == 1 or (alone and config.members is None) else _TABLES[config.preset]
@@ -145,7 +151,9 @@ def resolve(
     _check_combinations(config, task, loss, optimizer.full_batch)
     pixels = has_images and config.features == "pixels" and not optimizer.full_batch
     input_dropout = recipe.input_dropout if pixels else 0.0
-    numeric = _numeric(n_number_columns, members)
+    # Pieces of a number, or a bent target, would make a curve of a linear model.
+    linear = is_linear(config)
+    numeric = "standard" if linear else _numeric(n_number_columns, members)
     normalization = "batch" if has_images and not optimizer.full_batch else "none"
     # The many pieces of the encoding are what decay must hold in a table; a linear model needs little.
     decays = optimizer.decoupled and hidden_units
@@ -158,7 +166,7 @@ def resolve(
         patience = max(math.ceil(epochs * recipe.patience), 8)
     if patience is None and SCHEDULES[schedule].on_plateau < 1:
         patience = _ADAPTIVE_PATIENCE
-    open_transform = config.target_transform == "auto" and (task != "regression" or members == 1)
+    open_transform = config.target_transform == "auto" and (task != "regression" or members == 1 or linear)
     target_transform = "none" if open_transform else config.target_transform
     return replace(
         config,
