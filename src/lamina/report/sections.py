@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from lamina.metrics import in_order
 from lamina.report import figures as draw
 from lamina.report.html import Raw, column_name, details, figures, paragraph, percent, section, table, text
 from lamina.report.reproduction import command_of, python_of
@@ -60,7 +61,8 @@ def scores_section(about: Subject) -> str:
     if not report.scores:
         return ""
     intervals = report.curves.get("intervals", {})
-    metrics = list(dict.fromkeys(name for scores in report.scores.values() for name in scores))
+    every = [*report.scores.values(), *report.baselines.values(), *report.folds.get("scores", {}).values()]
+    metrics = in_order(name for scores in every for name in scores)
     body: list[list[object]] = []
     for part, scores in report.scores.items():
         bounds = intervals.get(part, {})
