@@ -114,6 +114,7 @@ class Rows:
         return None if name is None else self.split_by[name].rows(self.index)
 
     def encoded(self, encoder: Encoder, dtype: str) -> Part:
+        encoder.check_images(self.features)
         return Part(encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds)
 
 
@@ -190,11 +191,9 @@ def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array |
         counts = np.bincount(part.y, rows, len(schema.target.classes))
         factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
     else:
-        names = {str(value): code for code, value in enumerate(schema.target.classes)}
-        unknown = [name for name in class_weight if name not in names]
-        if unknown:
-            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
-        factors = np.array([class_weight.get(name, 1.0) for name in names])
+        factors = np.ones(len(schema.target.classes))
+        for name, weight in class_weight.items():
+            factors[schema.target.code_of(name, "class_weight")] = weight
     weights: Array = rows * factors[part.y]
     if not weights.any():
         raise ConfigError(

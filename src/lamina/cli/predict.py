@@ -58,7 +58,7 @@ def predict(
     if proba and loaded.task == "regression":
         raise ConfigError("--proba is for classification; this model predicts numbers.")
     keep = tuple(dict.fromkeys(keep))
-    text_columns = loaded.schema.category_names | set(keep)
+    text_columns = {**dict.fromkeys(keep, frozenset[str]()), **loaded.text_columns}
     tables = read_tables(data, chunk_rows=_CHUNK_ROWS, text_columns=text_columns, data_dir=data_dir)
     with _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
