@@ -51,12 +51,12 @@ def test_arrays_of_three_axes_are_images():
 
 def test_arrays_of_objects_keep_texts_numbers_and_missing_values():
     table = read_table(np.array([["x", 1, None], ["NA", 2.5, "b"]], dtype=object))
-    assert contents(table) == {"x0": ["x", ""], "x1": ["1", "2.5"], "x2": ["", "b"]}
+    assert contents(table) == {"x0": ["x", "NA"], "x1": ["1", "2.5"], "x2": ["", "b"]}
     assert [column.type for column in table.columns.values()] == ["text", "number", "text"]
 
 
 def test_arrays_of_texts_and_of_bytes():
-    assert contents(read_table(np.array([["x", "nan"], ["", "y"]]))) == {"x0": ["x", ""], "x1": ["", "y"]}
+    assert contents(read_table(np.array([["x", "nan"], ["", "y"]]))) == {"x0": ["x", ""], "x1": ["nan", "y"]}
     assert contents(read_table(np.array([[b"x"], [b"y"]]))) == {"x0": ["x", "y"]}
 
 

@@ -44,8 +44,11 @@ def refused(call, *arguments, error: type[Exception] = DataError, **options) -> 
         (text_column(["b", None, "a"]), "classification", ("a", "b")),
         (BOOLEANS, "classification", (False, True)),
         (numbers([3, 1, 3]), "classification", (1, 3)),
-        (numbers([3.0, 1.0, NAN]), "classification", (1, 3)),
-        (numbers([-1.0, 1.0]), "classification", (-1, 1)),
+        (numbers([3.0, 1.0, NAN]), "classification", (1.0, 3.0)),
+        (numbers([-1.0, 1.0]), "classification", (-1.0, 1.0)),
+        (Column("number", np.array([3.0, 1.0, NAN]), integers=True), "classification", (1, 3)),
+        (Column("text", np.array([1, 0, 1]), ("1.5", "2.0"), labels=(1.5, 2.0)), "classification", (1.5, 2.0)),
+        (Column("text", np.array([1, 0, 1]), ("True", "False"), labels=(True, False)), "classification", (False, True)),
         (numbers(np.arange(20)), "classification", tuple(range(20))),
         (numbers(np.arange(21)), "regression", ()),
         (numbers([0.5, 1.0, 1.0]), "regression", ()),
@@ -314,7 +317,7 @@ def test_a_positive_class_that_differs_in_capitals_alone():
         (
             Target(("y",), "classification", ("no", "yes"), positive=1),
             ("maybe", 0.5),
-            "positive_class = 'maybe' is no class. Classes: no, yes.",
+            "positive_class names 'maybe', which is no class. Classes: no, yes.",
         ),
         (
             Target(("y",), "classification", ("a", "b", "c")),

@@ -119,6 +119,8 @@ def from_objects(
         return _boolean(values)
     if all(isinstance(value, int | float | np.number | Decimal) for value in present):
         integers = not any(isinstance(value, float | np.floating) for value in present)
+        if integers and len(present) == len(values) and (whole := np.array(values)).dtype.kind in "iu":
+            return Column("number", whole)  # of more digits than a float has
         numbers = np.array([np.nan if _is_missing(value) else float(value) for value in values])
         return Column("number", numbers, integers=integers)
     if all(isinstance(value, timedelta) for value in present):

@@ -1,4 +1,4 @@
-"""Whether images have the pixels that a model was trained on: 0 to 255 and 0 to 1 are the same pictures, 255 times apart.
+"""Whether images have pixels as a model was trained on: 0 to 255 and 0 to 1 are the same pictures, 255 times apart.
 
 A model keeps mean and standard deviation of its training pixels, which say within which range they lay. Each image is
 judged by itself, by its type and its own pixels, so that a row's result does not depend on the rows beside it.
@@ -87,7 +87,7 @@ class PixelRange:
 
 
 def telling_scale(mean: float, deviation: float, low: float, high: float, *, whole: bool) -> float:
-    """Return the number to divide training pixels by: their deviation, or as much more as keeps them within their range.
+    """Return what to divide training pixels by: their deviation, or as much more as keeps them within their range.
 
     A few bright pixels among very many that are 0 have the mean and the deviation of pixels between 0 and 1.
 

@@ -36,7 +36,10 @@ class Direct:
     layers: tuple[tuple[Array, Array, Callable[[Array], Array] | None], ...]
 
     def __call__(self, vector: Array) -> Array | None:
-        """Return the logits (k,) float32 of ``vector`` (d,), or ``None`` where one is missing, enormous or of another range."""
+        """Return the logits (k,) float32 of ``vector`` (d,).
+
+        ``None`` where a value is missing, enormous, or a pixel of another range.
+        """
         if self.pixels is not None and self.pixels.misfit(vector[None])[0]:
             return None
         x = vector if vector.dtype.kind == "f" else vector.astype(np.float32)
