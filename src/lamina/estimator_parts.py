@@ -267,7 +267,7 @@ def _checked_data(estimator: Any, X: Any, y: Any, task: str, min_rows: int) -> t
                 f"y has the shape {values.shape} and is no indicator of labels, which has 0 and 1 only; "
                 "for several targets of classes fit one estimator each."
             )
-        if not (values.dtype == object and any(value is None or value != value for value in values.flat)):
+        if not (values.dtype.kind in "Of" and any(value is None or value != value for value in values.flat)):
             check_classification_targets(values)  # a missing class is named by its row later
         return X, values, "multilabel" if values.ndim == 2 else task
     return X, values.astype(np.float64) if values.dtype == bool else values, task

@@ -92,8 +92,9 @@ def _pixels(g: Graph, code: ImageCode, image: str, element: str) -> str:
     if element != "DOUBLE":
         flat = g.cast(flat, "DOUBLE")
     for wrong, complaint in _misfits(g, code, flat, whole=element != "DOUBLE"):
-        # The cast of the complaint to a number ends the run.
-        zero = g.cast(g.add("Where", wrong, g.constant(complaint), g.constant("0")), "DOUBLE")
+        # The cast of what is no number ends the run, and ONNX Runtime's message names the node.
+        text = g.add("Where", wrong, g.constant("of another range"), g.constant("0"))
+        zero = g.add("Cast", text, to=g.onnx.TensorProto.DOUBLE, name=f"{code.name}: {complaint}")
         flat = g.add("Add", flat, zero)
     return flat
 
