@@ -468,3 +468,24 @@ def test_arrays_are_matched_by_position():
     assert [positional.check(frame)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
     with_target = table(x0=numbers([1]), x1=numbers([2]), x2=numbers([3]), y=numbers([0]))
     assert [positional.check(with_target)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
+
+
+def test_a_text_among_numbers_is_named_with_the_first_row_that_has_one():
+    schema = Schema.infer(table(a=numbers(RNG.normal(size=N)), y=Y), "y")
+    data = table("new.csv", a=text_column(["1", "z", "2", "b", "a", "z"]))
+    assert refused(schema, data) == (
+        "new.csv, column 'a', row 2: 'z' is not a number; correct it, or leave it empty for a missing value."
+    )
+    by_level = table("new.csv", a=Column("text", np.array([2, 1, 0]), ("a", "b", "1")))
+    assert "row 2: 'b' is not a number" in refused(schema, by_level)
+    assert "row 3: 'a' is not a number" in refused(schema, by_level.rows(np.array([0, 2])))
+
+
+def test_a_token_among_texts_that_are_numbers_or_dates_is_missing():
+    schema = Schema.infer(table(a=numbers(RNG.normal(size=N)), d=dates(np.arange(N) * 86400.0), y=Y), "y")
+    cells = ["NA", " 2 ", "?", "", "nan", None]
+    days = ["NA", " 1970-01-02 ", "?", "", "nan", None]
+    found, _ = schema.check(table(a=text_column(cells), d=text_column(days)))
+    nan = np.nan
+    np.testing.assert_array_equal(found["a"].values, [nan, 2.0, nan, nan, nan, nan])
+    np.testing.assert_array_equal(found["d"].values, [nan, 86400.0, nan, nan, nan, nan])

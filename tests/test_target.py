@@ -360,3 +360,10 @@ def test_json_round_trip_of_decisions_and_of_several_columns():
         Target(("a", "b"), "regression"),
     ):
         assert Target.from_json(json.loads(json.dumps(target.as_json()))) == target
+
+
+def test_the_row_of_an_infinite_target_is_that_of_the_source():
+    data = Table({"y": numbers([1.5, NAN, np.inf, 2.5])}, 4, "t.csv").rows(np.array([0, 2, 3]))
+    message = "t.csv: the target 'y' is infinite in row 3; correct or drop the row."
+    assert refused(Target.infer, data, ["y"], "regression") == message
+    assert refused(Target(("y",), "regression").encode, data) == message

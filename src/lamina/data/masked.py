@@ -1,5 +1,6 @@
 """Masked arrays of NumPy: what is masked is missing, though its value is there and ``numpy.asarray`` brings it back."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ def unmasked(values: Any, source: str) -> Any:
         DataError: a masked pixel; the message names its row.
     """
     if isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values):
-        values = np.ma.array(values)
+        with warnings.catch_warnings(action="ignore"):  # NumPy warns of each number that is masked
+            values = np.ma.array(values)
     if not isinstance(values, np.ma.MaskedArray):
         return values
     mask, plain = np.ma.getmaskarray(values), np.ma.getdata(values)
