@@ -194,6 +194,9 @@ def test_options_name_a_class_in_any_spelling(classes, names):
         np.testing.assert_array_equal(weighted.predict_proba(X[:, None]), model.predict_proba(X[:, None]))
     with pytest.raises(ConfigError, match="class_weight names 'x', which is no class"):
         lamina.fit((X[:, None], y), class_weight={"x": 3}, **FEW)
+    twice = ", ".join((str(names[0]), f"{names[0]}\t"))
+    with pytest.raises(ConfigError, match=f"class_weight names a class twice in {twice}; name each once"):
+        lamina.fit((X[:, None], y), class_weight=dict.fromkeys((names[0], f"{names[0]}\t"), 2), **FEW)
     with pytest.raises(ConfigError, match="positive_class names 'x', which is no class"):
         lamina.fit((X[:, None], y), positive_class="x", **FEW)
 

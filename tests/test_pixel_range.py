@@ -164,7 +164,9 @@ def test_what_the_mean_and_the_deviation_say_of_the_range():
     others = [(0.0, 1.0), (-0.7, 0.6), (1.1, 0.7), (-0.1, 0.2)]
     assert [each for each in (*units, *wides, *others) if PixelRange(*each).is_unit] == units
     assert [each for each in (*units, *wides, *others) if PixelRange(*each).is_wide] == wides
+    assert PixelRange(0.0, 1.0).largest(whole=True) == np.inf, "a collapsed model takes any pixels"
+    assert PixelRange(1e-9, 1.0).largest(whole=True) == pytest.approx(100.0)
     assert telling_scale(0.3, 0.3, 0.0, 1.0, whole=False) == 0.3
     assert telling_scale(0.3, 0.0, 0.3, 0.3, whole=False) == 1.0
     assert 0.5 < telling_scale(0.01, 0.3, 0.0, 30.0, whole=False) < 0.5000001
-    assert telling_scale(0.0, 1.0, 0.0, 255.0, whole=True) == 2.55
+    assert telling_scale(0.5, 1.0, 0.0, 255.0, whole=True) == 2.545

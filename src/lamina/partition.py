@@ -191,9 +191,11 @@ def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array |
         counts = np.bincount(part.y, rows, len(schema.target.classes))
         factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
     else:
+        codes = [schema.target.code_of(name, "class_weight") for name in class_weight]
+        if len(set(codes)) < len(codes):
+            raise ConfigError(f"class_weight names a class twice in {', '.join(class_weight)}; name each once.")
         factors = np.ones(len(schema.target.classes))
-        for name, weight in class_weight.items():
-            factors[schema.target.code_of(name, "class_weight")] = weight
+        factors[codes] = list(class_weight.values())
     weights: Array = rows * factors[part.y]
     if not weights.any():
         raise ConfigError(

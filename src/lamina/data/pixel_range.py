@@ -26,7 +26,9 @@ _BLOCK_ROWS = 128
 class PixelRange:
     """The range of a model's training pixels, which have this ``mean`` and deviation, ``scale``.
 
-    With ``gradients`` the network sees no pixels, and they lie between 0 and 255; see ``lamina.data.image_features``.
+    With ``gradients`` the network sees no pixels, and they lie between 0 and 255; see ``lamina.data.image_features``. A
+    mean of exactly 0 and a scale of exactly 1 are those of a model that was made to take pixels as they are, see
+    ``lamina.analysis.collapse``, and say nothing.
     """
 
     mean: float
@@ -47,7 +49,8 @@ class PixelRange:
         """Return the largest pixel that there may be; ``whole``: in an image of an integer type."""
         if self.is_unit:
             return 1.0 if whole else _BRIGHTEST
-        return self.mean + _FARTHEST * self.scale if whole and not self.is_wide else math.inf
+        says_nothing = self.is_wide or (self.mean, self.scale) == (0.0, 1.0)
+        return self.mean + _FARTHEST * self.scale if whole and not says_nothing else math.inf
 
     def misfit(self, images: Array) -> Array:
         """Return a mask (n,) of the images (n, ...) that are of another range.
