@@ -152,7 +152,7 @@ def test_data_that_cannot_be_learned_from(refused, work, name, content, said):
         (["--test", "none.csv"], 3, ["there is no file 'none.csv'"]),
         (["--validation", "1.5"], 2, ["validation = 1.5 is out of bounds: a fraction is at least 0 and below 1"]),
         (["--threshold", "1.5"], 2, ["threshold = '1.5' is out of bounds: it must be at most 1.0."]),
-        (["--positive-class", "maybe"], 2, ["positive_class = 'maybe' is no class. Classes: no, yes."]),
+        (["--positive-class", "maybe"], 2, ["positive_class names 'maybe', which is no class. Classes: no, yes."]),
         (["--optimizer", "lbfgs", "--dropout", "0.2"], 2, ["line search of lbfgs cannot follow it; use dropout 0."]),
         (["--watch", "rmse"], 2, ["'rmse' is not for classification; watch loss, or one of accuracy, log_loss, roc_a"]),
         (["--target-transform", "log"], 2, ["target_transform is for numbers, but the target is classes; leave it o"]),

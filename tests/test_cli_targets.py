@@ -4,7 +4,9 @@ import contextlib
 import csv
 import io
 import json
+import warnings
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -336,7 +338,7 @@ def test_a_class_may_be_a_number_or_a_truth_value(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("target", "flags", "said"),
     [
-        ("kind", ["--positive-class", "maybe"], "positive_class = 'maybe' is no class. Classes: no, yes."),
+        ("kind", ["--positive-class", "maybe"], "positive_class names 'maybe', which is no class. Classes: no, yes."),
         ("kind", ["--threshold", "1.5"], "threshold = '1.5' is out of bounds: it must be at most 1.0."),
         ("kind", ["--threshold", "-0.1"], "threshold = '-0.1' is out of bounds: it must be at least 0.0."),
         ("kind", ["--threshold", "nan"], "threshold = 'nan' is not a finite number."),
@@ -520,3 +522,35 @@ def test_names_of_other_libraries_are_understood(data, tmp_path, capsys):
     capsys.readouterr()
     assert run(["train", "--print-config", "--activation", "logistic,relu", "--hidden-units", "4,4"]) == 0
     assert 'activation = ["sigmoid", "relu"]\n' in capsys.readouterr().out
+
+
+def test_a_prediction_is_written_as_parquet_where_the_file_is_called_so(tmp_path, capsys):
+    dates = [datetime(2024, 1, day + 1) for day in range(20)]
+    frame = pl.DataFrame(
+        {
+            "x": [float(i) for i in range(20)], "day": dates, "ok": [True, False] * 10, "word": ["a", None] * 10,
+            "y": [0.5 * i for i in range(20)],
+        }
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "t.parquet")
+    model = lamina.fit(frame, "y", hidden_units=(), members=1, epochs=2, seed=0, baselines=False)
+    model.save(tmp_path / "m")
+    keep = ["--keep", "y", "--keep", "day", "--keep", "ok", "--keep", "word"]
+    arguments = ["predict", str(tmp_path / "m"), str(tmp_path / "t.parquet"), *keep]
+    assert run([*arguments, "-o", str(tmp_path / "p[1].parquet")]) == 0
+    found = pl.read_parquet(tmp_path / "p[1].parquet", glob=False)
+    assert found.columns == ["y", "day", "ok", "word", "predicted_y"]
+    assert found[["y", "day", "ok", "word"]].equals(frame[["y", "day", "ok", "word"]])
+    np.testing.assert_allclose(found["predicted_y"], model.predict(frame), atol=1e-9)
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".writing-")] == []
+    assert run([*arguments, "--json", "-o", str(tmp_path / "q.parquet")]) == 2
+    assert "--json writes lines of text, but " in capsys.readouterr().err
+    assert run([*arguments[:3], "--keep", "predicted_y", "-o", str(tmp_path / "q.parquet")]) == 3
+    frame.rename({"word": "predicted_y"}).write_parquet(tmp_path / "t.parquet")
+    model = lamina.fit(frame.drop("word"), "y", hidden_units=(), members=1, epochs=2, seed=0, baselines=False)
+    model.save(tmp_path / "m")
+    twice = [*arguments[:3], "--keep", "y", "--keep", "predicted_y", "-q", "-o", str(tmp_path / "q.parquet")]
+    with warnings.catch_warnings(action="ignore"):
+        assert run(twice) == 2
+    assert "the output has 2 columns 'predicted_y', which Parquet does not take; write CSV" in capsys.readouterr().err
+    assert not (tmp_path / "q.parquet").exists()

@@ -198,3 +198,8 @@ def test_the_order_of_the_hashes_is_as_good_as_random():
     ranks = np.argsort(np.argsort(hashes(numbers(np.arange(2000.0)))))
     assert abs(np.corrcoef(ranks, np.arange(2000))[0, 1]) < 0.1
     assert abs(np.corrcoef(ranks[1:], ranks[:-1])[0, 1]) < 0.1
+
+
+def test_blanks_around_a_text_do_not_count_where_nothing_else_is_the_same():
+    blank, bare = text_column([" a", "b", " a", "c\t", None]), text_column(["a", "b", "a", "c", None])
+    np.testing.assert_array_equal(column_hashes(blank), column_hashes(bare))

@@ -51,12 +51,12 @@ def test_arrays_of_three_axes_are_images():
 
 def test_arrays_of_objects_keep_texts_numbers_and_missing_values():
     table = read_table(np.array([["x", 1, None], ["NA", 2.5, "b"]], dtype=object))
-    assert contents(table) == {"x0": ["x", ""], "x1": ["1", "2.5"], "x2": ["", "b"]}
+    assert contents(table) == {"x0": ["x", "NA"], "x1": ["1", "2.5"], "x2": ["", "b"]}
     assert [column.type for column in table.columns.values()] == ["text", "number", "text"]
 
 
 def test_arrays_of_texts_and_of_bytes():
-    assert contents(read_table(np.array([["x", "nan"], ["", "y"]]))) == {"x0": ["x", ""], "x1": ["", "y"]}
+    assert contents(read_table(np.array([["x", "nan"], ["", "y"]]))) == {"x0": ["x", ""], "x1": ["nan", "y"]}
     assert contents(read_table(np.array([[b"x"], [b"y"]]))) == {"x0": ["x", "y"]}
 
 
@@ -243,3 +243,30 @@ def test_real_tables_are_read(lamina_data):
     housing = read_table(lamina_data / "tables" / "california-housing.csv")
     assert (housing.n_rows, int(housing["total_bedrooms"].is_missing().sum())) == (20640, 207)
     assert re.fullmatch(r".*california-housing\.csv", housing.source)
+
+
+@pytest.mark.parametrize(
+    "name", ["a*.parquet", "a?.parquet", "a[1].parquet", "**.parquet", "~.parquet", "*.csv", "a[1].npz"]
+)
+def test_a_file_is_the_one_of_its_name_whatever_a_pattern_would_match(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for i, each in enumerate(("a1", "ab", "b")):
+        pl.DataFrame({"x": [i, i]}).write_parquet(tmp_path / f"{each}.parquet")
+        pl.DataFrame({"x": [i, i]}).write_csv(tmp_path / f"{each}.csv")
+    with pytest.raises(DataError, match="there is no file"):
+        read_table(name)
+    with open(tmp_path / name, "wb") as file:
+        if name.endswith("npz"):
+            np.savez(file, X=np.array([[7.0]]))
+        else:
+            frame = pl.DataFrame({"x": [7]})
+            (frame.write_csv if name.endswith("csv") else frame.write_parquet)(file)
+    for path in (name, str(tmp_path / name), tmp_path / name):
+        (column,) = read_table(path).columns.values()
+        assert column.values.tolist() == [7.0]
+
+
+def test_a_folder_of_a_parquet_file_is_no_column(tmp_path):
+    (tmp_path / "year=2020").mkdir()
+    pl.DataFrame({"x": [7]}).write_parquet(tmp_path / "year=2020" / "a.parquet")
+    assert list(read_table(tmp_path / "year=2020" / "a.parquet").columns) == ["x"]

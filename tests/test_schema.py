@@ -12,6 +12,7 @@ from lamina.errors import DataError, SchemaError
 N = 40
 RNG = np.random.default_rng(0)
 Y = text_column(["no", "yes"] * (N // 2))
+Y_OF_256 = text_column(["no", "yes"] * 128)
 WORDS = [f"the parcel number {i} came late and was open" for i in range(N)]
 
 
@@ -29,7 +30,11 @@ def table(source: str = "train.csv", **columns: Column) -> Table:
 
 def feature(column: Column, name: str = "a", **options) -> tuple[str, str, str]:
     """Return kind, role and reason of one column beside a good one."""
-    schema = Schema.infer(table(**{name: column}, good=numbers(RNG.normal(size=len(column))), y=Y), "y", **options)
+    schema = Schema.infer(
+        table(**{name: column}, good=numbers(RNG.normal(size=len(column))), y=Y.rows(np.arange(len(column)) % N)),
+        "y",
+        **options,
+    )
     return schema.columns[0].kind, schema.columns[0].role, schema.columns[0].reason
 
 
@@ -43,6 +48,7 @@ def refused(schema: Schema, data: Table, kind: type[Exception] = SchemaError) ->
     return str(error.value)
 
 
+KEPT = "{}, as in an identifier; --drop a leaves it out, --kind a=number says that it is meant"
 ID = "nearly every row has its own value, as in an identifier; --kind a={} keeps it"
 
 
@@ -53,8 +59,14 @@ ID = "nearly every row has its own value, as in an identifier; --kind a={} keeps
         (numbers([1.0, 2.0] * 20), ("number", "feature", "")),
         (numbers(RNG.integers(0, 9, N)), ("number", "feature", "")),
         (numbers(np.array([True, False] * 20)), ("number", "feature", "")),
-        (numbers(RNG.permutation(N) + 7), ("identifier", "left out", ID.format("number"))),
-        (numbers(np.append(np.arange(N - 1.0), np.nan)), ("number", "feature", "")),
+        (numbers(RNG.permutation(N) + 7), ("number", "feature", KEPT.format("every row has its own whole number"))),
+        (numbers(np.arange(N) + 7), ("number", "feature", KEPT.format("it counts 7, 8, 9, ... down the file"))),
+        (
+            numbers(np.append(np.arange(N - 1.0), np.nan)),
+            ("number", "feature", KEPT.format("every row has its own whole number")),
+        ),
+        (numbers(np.arange(19)), ("number", "feature", "")),
+        (numbers(np.append(np.arange(19.0), [np.nan] * 21)), ("number", "feature", "")),
         (numbers(np.full(N, 20240131)), ("constant", "left out", "every value is 20240131")),
         (numbers([3.0] * (N - 1) + [np.nan]), ("number", "feature", "")),
         (numbers([np.nan] * N), ("constant", "left out", "every value is missing")),
@@ -82,19 +94,61 @@ def test_what_is_inferred_of_a_column(column, expected):
     assert feature(column) == expected
 
 
-@pytest.mark.parametrize("name", ["id", "customer_id", "ID", "uuid", "row_number", "index", "unnamed_1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "id", "ID", "Id", "key", "uuid", "UUID", "index", "row", "rownames", "instant", "No", "nr", "obs", "",
+        "Unnamed: 0", "Unnamed: 0.1", "unnamed_1", "Row ID", "row_id", "customer_id", "CustomerId", "customerID",
+        "CustomerID", "order-id", "order.ID", "größe_id", "x1Id",
+    ],
+)  # fmt: skip
 def test_distinct_whole_numbers_under_the_name_of_an_identifier(name):
     distinct = RNG.permutation(N) * 17
-    assert feature(numbers(distinct), name)[:2] == ("identifier", "left out")
-    assert feature(numbers(distinct), "price")[:2] == ("number", "feature")
-    assert feature(numbers(distinct + 0.5), name)[:2] == ("number", "feature")
-    assert feature(numbers(distinct % 20), name)[:2] == ("number", "feature")
+    reason = f"every row has its own number, as in an identifier; --kind {name}=number keeps it"
+    assert feature(numbers(distinct), name) == ("identifier", "left out", reason)
+    assert feature(numbers(np.append(distinct, [np.nan] * 2)[2:]), name)[:2] == ("identifier", "left out")
+    assert feature(numbers(distinct + 0.5), name) == ("number", "feature", "")
+    assert feature(numbers(distinct % 20), name) == ("number", "feature", "")
+    assert feature(numbers(distinct[:19]), name) == ("number", "feature", "")
+    assert feature(numbers(distinct), name, kind={name: "number"}) == ("number", "feature", "as told")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PAID", "paid", "humid", "heat_index", "valid", "row_number", "ids", "year", "no_rooms", "id_type"],
+)
+def test_distinct_whole_numbers_under_another_name_are_kept_with_a_note(name):
+    schema = Schema.infer(table(**{name: numbers(RNG.permutation(N) * 17)}, y=Y), "y")
+    assert [(column.kind, column.role) for column in schema.features] == [("number", "feature")]
+    assert schema.notes() == [
+        f"column {name!r} is taken for a number: every row has its own whole number, as in an identifier; "
+        f"--drop {name} leaves it out, --kind {name}=number says that it is meant"
+    ]
+    assert Schema.infer(table(**{name: numbers(RNG.permutation(N) * 17)}, y=Y), "y", every_column=True).notes() == []
+
+
+def test_every_column_is_a_feature_where_whoever_made_the_table_chose_them():
+    columns = {
+        "counter": numbers(np.arange(N)), "customer_id": numbers(RNG.permutation(N)), "same": numbers(np.ones(N)),
+        "none": numbers([np.nan] * N), "text": text_column(WORDS), "code": text_column([f"k{i}" for i in range(N)]),
+        "word": text_column(["x"] * N), "nothing": text_column([None] * N), "day": dates(np.zeros(N)),
+        "flag": Column("boolean", np.zeros(N, np.int32), ("False", "True")), "dropped": numbers(np.arange(N)),
+    }  # fmt: skip
+    options = {"every_column": True, "drop": ["dropped"]}
+    schema = Schema.infer(table(**columns, y=Y), "y", **options)
+    kinds = ["number"] * 4 + ["category"] * 4 + ["datetime", "category"]
+    assert [(column.name, column.kind) for column in schema.features] == list(zip(columns, kinds, strict=False))
+    assert (schema.left_out, schema.notes()) == ((), [])
 
 
 def test_narrow_integers_do_not_overflow_where_their_range_is_measured():
     values = np.arange(-128, 128).astype(np.int8)
-    schema = Schema.infer(table(a=numbers(values), b=numbers(values % 7), y=numbers(values % 2)), "y")
-    assert [column.kind for column in schema.columns] == ["identifier", "number", "number"]
+    schema = Schema.infer(table(id=numbers(values), b=numbers(values % 7), c=numbers(values), y=Y_OF_256), "y")
+    assert [column.kind for column in schema.columns] == ["identifier", "number", "number", "category"]
+    assert schema.columns[2].reason.startswith("it counts -128, -127, -126, ... down the file")
+    mixed = np.roll(values, 1)  # from 127 to -128 is a step of 1 in 8 bits
+    schema = Schema.infer(table(c=numbers(mixed), b=numbers(values % 7), y=Y_OF_256), "y")
+    assert schema.columns[0].reason.startswith("every row has its own whole number")
 
 
 def test_a_column_of_texts_that_look_like_numbers_says_so():
@@ -181,10 +235,15 @@ def test_nothing_to_learn_from():
         Schema.infer(table(y=Y), "y")
 
 
-def test_category_names_are_the_columns_that_stay_text():
-    assert trained().category_names == {"city", "y"}
+def test_text_columns_are_the_columns_that_stay_text_and_what_they_may_hold():
+    assert trained().text_columns({"city": ("Ulm", None, "NA")}) == {"city": {"Ulm", "NA"}, "y": {"no", "yes"}}
+    assert trained().text_columns({}) == {"city": frozenset(), "y": {"no", "yes"}}
     numeric = Schema.infer(table(a=numbers(RNG.normal(size=N)), y=numbers([0, 1] * 20)), "y")
-    assert numeric.category_names == frozenset()
+    assert numeric.text_columns({}) == {}
+    truth = Schema.infer(
+        table(a=numbers(RNG.normal(size=N)), y=Column("boolean", np.arange(N) % 2, ("False", "True"))), "y"
+    )
+    assert truth.text_columns({}) == {"y": {"False", "True"}}
 
 
 def test_json_round_trip():
@@ -409,3 +468,24 @@ def test_arrays_are_matched_by_position():
     assert [positional.check(frame)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
     with_target = table(x0=numbers([1]), x1=numbers([2]), x2=numbers([3]), y=numbers([0]))
     assert [positional.check(with_target)[0][name].values[0] for name in ("x0", "x1", "x2")] == [1, 2, 3]
+
+
+def test_a_text_among_numbers_is_named_with_the_first_row_that_has_one():
+    schema = Schema.infer(table(a=numbers(RNG.normal(size=N)), y=Y), "y")
+    data = table("new.csv", a=text_column(["1", "z", "2", "b", "a", "z"]))
+    assert refused(schema, data) == (
+        "new.csv, column 'a', row 2: 'z' is not a number; correct it, or leave it empty for a missing value."
+    )
+    by_level = table("new.csv", a=Column("text", np.array([2, 1, 0]), ("a", "b", "1")))
+    assert "row 2: 'b' is not a number" in refused(schema, by_level)
+    assert "row 3: 'a' is not a number" in refused(schema, by_level.rows(np.array([0, 2])))
+
+
+def test_a_token_among_texts_that_are_numbers_or_dates_is_missing():
+    schema = Schema.infer(table(a=numbers(RNG.normal(size=N)), d=dates(np.arange(N) * 86400.0), y=Y), "y")
+    cells = ["NA", " 2 ", "?", "", "nan", None]
+    days = ["NA", " 1970-01-02 ", "?", "", "nan", None]
+    found, _ = schema.check(table(a=text_column(cells), d=text_column(days)))
+    nan = np.nan
+    np.testing.assert_array_equal(found["a"].values, [nan, 2.0, nan, nan, nan, nan])
+    np.testing.assert_array_equal(found["d"].values, [nan, 86400.0, nan, nan, nan, nan])

@@ -44,8 +44,11 @@ def refused(call, *arguments, error: type[Exception] = DataError, **options) -> 
         (text_column(["b", None, "a"]), "classification", ("a", "b")),
         (BOOLEANS, "classification", (False, True)),
         (numbers([3, 1, 3]), "classification", (1, 3)),
-        (numbers([3.0, 1.0, NAN]), "classification", (1, 3)),
-        (numbers([-1.0, 1.0]), "classification", (-1, 1)),
+        (numbers([3.0, 1.0, NAN]), "classification", (1.0, 3.0)),
+        (numbers([-1.0, 1.0]), "classification", (-1.0, 1.0)),
+        (Column("number", np.array([3.0, 1.0, NAN]), integers=True), "classification", (1, 3)),
+        (Column("text", np.array([1, 0, 1]), ("1.5", "2.0"), labels=(1.5, 2.0)), "classification", (1.5, 2.0)),
+        (Column("text", np.array([1, 0, 1]), ("True", "False"), labels=(True, False)), "classification", (False, True)),
         (numbers(np.arange(20)), "classification", tuple(range(20))),
         (numbers(np.arange(21)), "regression", ()),
         (numbers([0.5, 1.0, 1.0]), "regression", ()),
@@ -314,7 +317,7 @@ def test_a_positive_class_that_differs_in_capitals_alone():
         (
             Target(("y",), "classification", ("no", "yes"), positive=1),
             ("maybe", 0.5),
-            "positive_class = 'maybe' is no class. Classes: no, yes.",
+            "positive_class names 'maybe', which is no class. Classes: no, yes.",
         ),
         (
             Target(("y",), "classification", ("a", "b", "c")),
@@ -357,3 +360,10 @@ def test_json_round_trip_of_decisions_and_of_several_columns():
         Target(("a", "b"), "regression"),
     ):
         assert Target.from_json(json.loads(json.dumps(target.as_json()))) == target
+
+
+def test_the_row_of_an_infinite_target_is_that_of_the_source():
+    data = Table({"y": numbers([1.5, NAN, np.inf, 2.5])}, 4, "t.csv").rows(np.array([0, 2, 3]))
+    message = "t.csv: the target 'y' is infinite in row 3; correct or drop the row."
+    assert refused(Target.infer, data, ["y"], "regression") == message
+    assert refused(Target(("y",), "regression").encode, data) == message

@@ -71,7 +71,9 @@ def diagnose(model: Model, data: Any = None) -> Diagnosis:
         raise DataError(f"{table.source} has no rows to look at; give some, of a weight above 0.")
     counted = np.arange(len(y)) if weights is None else np.flatnonzero(weights)
     chosen = counted[sampled(len(counted), _ROWS, model.config.seed)]
-    arrays = model.encoder.transform(model.schema.check(table.rows(chosen))[0], "float64")
+    features = model.schema.check(table.rows(chosen))[0]
+    model.encoder.check_images(features)
+    arrays = model.encoder.transform(features, "float64")
     part = Part(arrays, y[chosen], None, chosen)
     found = [*_of_model(model, part), *found_in_columns(model.schema, model.encoder, part, model.config.seed)]
     found += [finding for finding in kept if finding.name in _OF_THE_SPLITS]

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, check_is
 
 from lamina.config import default, options
 from lamina.data.frames import is_frame, is_series
+from lamina.data.masked import unmasked
 from lamina.data.readers import read_table
 from lamina.data.table import Column
 from lamina.data.target import Target
@@ -70,7 +71,7 @@ def fit_estimator(
     if start is not None:
         _check_same(estimator, X, y)
     # The baselines would cost a second fit that no scikit-learn user asked for.
-    run = prepare(_data(X, y, sample_weight, values), start=start, **values)
+    run = prepare(_data(X, y, sample_weight, values), start=start, every_column=True, **values)
     score = None
     if estimator.scoring is not None:
         if "validation" not in run.parts:
@@ -217,7 +218,7 @@ def _data(X: Any, y: Any, sample_weight: Any, values: dict[str, Any]) -> Any:
         return X, y
     rows = read_table((X, y))
     weights = _check_sample_weight(
-        sample_weight, np.empty((rows.n_rows, 1)), dtype=np.float64, ensure_non_negative=True
+        unmasked(sample_weight, "sample_weight"), np.empty((rows.n_rows, 1)), dtype=np.float64, ensure_non_negative=True
     )
     if not weights.any():
         raise ValueError("sample_weight is 0 for every row; expected at least one non-zero sample weight.")
@@ -255,7 +256,7 @@ def _checked_data(estimator: Any, X: Any, y: Any, task: str, min_rows: int) -> t
     if is_series(y) or is_frame(y):
         several = is_frame(y) and len(y.columns) > 1
         return X, y, "multilabel" if several and task == "classification" else task
-    values = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    values = y.toarray() if hasattr(y, "toarray") else np.asarray(unmasked(y, "y"))
     if values.ndim == 2 and values.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected; it was flattened to (n,)."
         warnings.warn(message, DataConversionWarning, stacklevel=5)
@@ -266,7 +267,7 @@ def _checked_data(estimator: Any, X: Any, y: Any, task: str, min_rows: int) -> t
                 f"y has the shape {values.shape} and is no indicator of labels, which has 0 and 1 only; "
                 "for several targets of classes fit one estimator each."
             )
-        if not (values.dtype == object and any(value is None or value != value for value in values.flat)):
+        if not (values.dtype.kind in "Of" and any(value is None or value != value for value in values.flat)):
             check_classification_targets(values)  # a missing class is named by its row later
         return X, values, "multilabel" if values.ndim == 2 else task
     return X, values.astype(np.float64) if values.dtype == bool else values, task
@@ -277,6 +278,7 @@ def _checked(estimator: Any, X: Any, min_rows: int) -> Any:
     if is_frame(X):
         return X
     sparse = hasattr(X, "toarray")
+    X = unmasked(X, "X")  # scikit-learn would bring back what is masked
     X = check_array(
         X, dtype=None, accept_sparse="csr", ensure_all_finite=True if sparse else "allow-nan", allow_nd=True,
         ensure_min_samples=min_rows, estimator=estimator, input_name="X",
@@ -301,7 +303,7 @@ def _check_same(estimator: Any, X: Any, y: Any) -> None:
     _check_width(estimator, X)
     target = estimator.model_.schema.target
     if target.task == "classification":
-        found = set(np.unique(np.asarray(y)).tolist())
+        found = set(np.unique(np.asarray(unmasked(y, "y"))).tolist())
         if found != set(target.class_array().tolist()):
             raise ValueError(
                 "warm_start can only be used where `self.classes_` has the same values as in the previous call to fit. "

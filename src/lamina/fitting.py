@@ -116,7 +116,7 @@ def fit_partially(
 ) -> tuple[Model, Checkpoint]:
     """Return the model after one more pass, over ``data``, and the training state for the next call.
 
-    The first call settles columns, encoding, classes and layers. Nothing is held out, every number column is a feature,
+    The first call settles columns, encoding, classes and layers. Nothing is held out, every column is a feature,
     and the learning rate is constant where its schedule would need to know when training ends.
 
     Args:
@@ -128,7 +128,7 @@ def fit_partially(
     needs_end = SCHEDULES[Config.of(**options).schedule].needs_end
     options = {**options, "early_stopping": False, "validation": 0.0, "test": None, "patience": None, "epochs": 1}
     options["schedule"] = "constant" if needs_end else options["schedule"]
-    run = prepare(data, start=model, classes=classes, partial=True, min_rows=1, **options)
+    run = prepare(data, start=model, classes=classes, partial=True, every_column=True, min_rows=1, **options)
     if checkpoint is not None:
         run.resume(checkpoint)
         run.earlier = run.earlier[: len(run.earlier) - len(run.state.history)]
@@ -150,6 +150,7 @@ def prepare(
     classes: Sequence[Any] | None = None,
     schema: Schema | None = None,
     partial: bool = False,
+    every_column: bool = False,
     min_rows: int = 2,
     **options: Any,
 ) -> Run:
@@ -160,7 +161,7 @@ def prepare(
         progress: called while a data set is downloaded.
         classes: all classes that there will be, where not all of them need be in ``data``.
         schema: what the columns are, in the place of what ``data`` looks like.
-        partial: see ``Schema.infer``.
+        partial, every_column: see ``Schema.infer``.
         min_rows: fewer rows are an error.
     """
     started = time.perf_counter()
@@ -182,8 +183,8 @@ def prepare(
         )
     elif schema is None:
         schema = Schema.infer(
-            table, names, task=config.task, classes=classes, partial=partial, kind=config.kind,
-            drop=config.drop, weight=config.weight, group=config.group, time=config.time,
+            table, names, task=config.task, classes=classes, partial=partial, every_column=every_column,
+            kind=config.kind, drop=config.drop, weight=config.weight, group=config.group, time=config.time,
         )  # fmt: skip
         notes += schema.notes()
     schema = replace(schema, target=schema.target.deciding(config.positive_class, config.threshold))
@@ -191,9 +192,10 @@ def prepare(
     recipe = recipe_of(config, kinds, partial)
     config = replace(config, members=config.members or recipe.members)
     test = _official_test(data, config)
+    texts = schema.text_columns({name: column.levels for name, column in table.columns.items()})
 
     def read_held_out(holding: Any) -> Rows:
-        held = read_table(holding, text_columns=schema.category_names, data_dir=data_dir)
+        held = read_table(holding, text_columns=texts, data_dir=data_dir)
         return Rows.held_out(_with_targets(held, names, notes) if drop_missing_targets else held, schema)
 
     rows = Rows.of(table, schema, weights, copies, config, notes)

@@ -213,6 +213,7 @@ class Model:
     def _encoded(self, data: Any) -> tuple[Arrays, int]:
         table = self.read(data)
         features, notes = self.schema.check(table)
+        self.encoder.check_images(features)
         for note in [*notes, *self.encoder.unseen(features)]:
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return self.encoder.transform(features, "float64"), table.n_rows
@@ -237,7 +238,12 @@ class Model:
 
     def read(self, data: Any) -> Table:
         """Return ``data`` as a table, its categories kept as text."""
-        return read_table(data, text_columns=self.schema.category_names)
+        return read_table(data, text_columns=self.text_columns)
+
+    @property
+    def text_columns(self) -> dict[str, frozenset[str]]:
+        """The columns that are read as text, and the texts of each that the model knows; see ``read_table``."""
+        return self.schema.text_columns(self.encoder.levels)
 
     def summary(self) -> str:
         """Return the layers, the shapes of their outputs and their parameters as text.

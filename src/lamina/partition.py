@@ -150,6 +150,7 @@ class Rows:
         return None if name is None else self.split_by[name].rows(self.index)
 
     def encoded(self, encoder: Encoder, dtype: str) -> Part:
+        encoder.check_images(self.features)
         return Part(
             encoder.transform(self.features, dtype), self.y, self.weights, self.positions, self.folds, self.units
         )
@@ -298,11 +299,11 @@ def with_class_weights(part: Part, class_weight: Any, schema: Schema) -> Array |
         counts = np.bincount(part.y, rows, len(schema.target.classes))
         factors = rows.sum() / (np.maximum(counts, 1e-300) * (counts > 0).sum())
     else:
-        names = {str(value): code for code, value in enumerate(schema.target.classes)}
-        unknown = [name for name in class_weight if name not in names]
-        if unknown:
-            raise ConfigError(f"class_weight names {unknown[0]!r}, which is no class. Classes: {', '.join(names)}.")
-        factors = np.array([class_weight.get(name, 1.0) for name in names])
+        codes = [schema.target.code_of(name, "class_weight") for name in class_weight]
+        if len(set(codes)) < len(codes):
+            raise ConfigError(f"class_weight names a class twice in {', '.join(class_weight)}; name each once.")
+        factors = np.ones(len(schema.target.classes))
+        factors[codes] = list(class_weight.values())
     weights: Array = rows * factors[part.y]
     if not weights.any():
         raise ConfigError(

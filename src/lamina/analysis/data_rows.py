@@ -54,6 +54,7 @@ def data_rows(model: Model, data: Any, max_rows: int, rng: np.random.Generator) 
         chosen = np.sort(rng.permutation(table.n_rows)[:max_rows])
         table, weights = table.rows(chosen), None if weights is None else weights[chosen]
     features, notes = model.schema.check(table)
+    model.encoder.check_images(features)
     for note in [*notes, *model.encoder.unseen(features)]:
         warnings.warn(note, LaminaWarning, stacklevel=3)
     return DataRows(table, features, weights)

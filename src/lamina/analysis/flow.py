@@ -139,7 +139,9 @@ def _rows(model: Model, data: Any) -> tuple[Rows, Tensor]:
         raise DataError(f"{table.source} has no rows to compute a gradient on.")
     if weights is not None and not weights.any():
         raise DataError(f"{table.source}: every row has the weight 0; there is no loss to take the gradient of.")
-    arrays = model.encoder.transform(model.schema.check(table)[0], "float64")
+    features = model.schema.check(table)[0]
+    model.encoder.check_images(features)
+    arrays = model.encoder.transform(features, "float64")
     part = Part(arrays, y, weights, np.arange(len(y)))
     weights = with_class_weights(part, model.config.class_weight, model.schema)
     if model.task != "classification":

@@ -147,6 +147,7 @@ def one_row(model: Model, row: Any, name: str) -> Table:
     if table.n_rows != 1:
         raise DataError(f"{name} holds {table.n_rows} rows, expected one; pass one, such as data[:1].")
     features, notes = schema.check(table)
+    model.encoder.check_images(features)
     for note in [*notes, *model.encoder.unseen(features)]:
         warnings.warn(note, LaminaWarning, stacklevel=4)
     return features

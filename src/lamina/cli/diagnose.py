@@ -25,7 +25,7 @@ def diagnose(model: str, data: str | None, data_dir: str | None, as_json: bool, 
     loaded = Model.load(model)
     table = None
     if data is not None:
-        table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
+        table = read_table(data, text_columns=loaded.text_columns, data_dir=data_dir)
         targets = loaded.schema.target.columns_in(table)
         if all(name in table for name in targets):
             kept, n_dropped = table.rows_with(targets)

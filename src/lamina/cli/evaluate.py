@@ -53,7 +53,7 @@ def evaluate(
     if official is not None:
         data = official
         talk.note(f"scoring on {data}, the official test part")
-    table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
+    table = read_table(data, text_columns=loaded.text_columns, data_dir=data_dir)
     targets = loaded.schema.target.columns_in(table)
     if all(name in table for name in targets):
         kept, n_dropped = table.rows_with(targets)

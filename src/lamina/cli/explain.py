@@ -61,7 +61,7 @@ def explain(
     if official is not None:
         data = official
         talk.note(f"explaining on {data}, the official test part")
-    table = read_table(data, text_columns=loaded.schema.category_names, data_dir=data_dir)
+    table = read_table(data, text_columns=loaded.text_columns, data_dir=data_dir)
     if row is not None:
         _explain_row(loaded, table, row, output, as_json)
         return 0

@@ -32,7 +32,7 @@ def export(
     path = Path(out) if out is not None else Path(model).resolve().with_suffix(".onnx")
     sample = None
     if check is not None:
-        sample = read_table(check, text_columns=loaded.schema.category_names, data_dir=data_dir)
+        sample = read_table(check, text_columns=loaded.text_columns, data_dir=data_dir)
     difference = to_onnx(loaded, path, sample=sample)
     if difference is None:
         talk.note("not compared with the model; --check DATA does, on the rows of DATA")

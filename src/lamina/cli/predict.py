@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,7 +17,7 @@ from lamina.cli.present import Talk
 from lamina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lamina.data.table import Table
+    from lamina.data.table import Column, Table
     from lamina.export.runtime import Runtime
     from lamina.model import Model
 
@@ -46,8 +47,9 @@ def predict(
 ) -> int:
     """Predict the target for each row of DATA (- for CSV on standard input) with the model folder MODEL.
 
-    The target need not be in DATA. The output is CSV with a header: the kept columns, then the prediction under the
-    target's name, or under predicted_NAME where --keep copies the target itself.
+    The target need not be in DATA. The output is CSV with a header, or Parquet where FILE ends with .parquet or .pq:
+    the kept columns, then the prediction under the target's name, or under predicted_NAME where --keep copies the
+    target itself.
     """
     Talk(quiet)
     from lamina.data.readers import read_tables
@@ -57,14 +59,22 @@ def predict(
         loaded = loaded.at_threshold(threshold)
     if proba and loaded.task == "regression":
         raise ConfigError("--proba is for classification; this model predicts numbers.")
+    as_parquet = out is not None and out.lower().endswith((".parquet", ".pq"))
+    if as_parquet and as_json:
+        raise ConfigError(
+            f"--json writes lines of text, but {out!r} is Parquet; leave --json out, or name a .jsonl file."
+        )
     keep = tuple(dict.fromkeys(keep))
-    text_columns = loaded.schema.category_names | set(keep)
+    text_columns = {**dict.fromkeys(keep, frozenset[str]()), **loaded.text_columns}
     tables = read_tables(data, chunk_rows=_CHUNK_ROWS, text_columns=text_columns, data_dir=data_dir)
+    target = loaded.schema.target
+    header = [*keep, *(f"predicted_{name}" if name in keep else name for name in target.names)]
+    header += [f"p_{label}" for label in target.classes or target.names] if proba else []
+    if as_parquet:
+        _write_parquet(str(out), header, [_columns(loaded, table, keep, proba) for table in tables])
+        return 0
     with _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
-        target = loaded.schema.target
-        header = [*keep, *(f"predicted_{name}" if name in keep else name for name in target.names)]
-        header += [f"p_{label}" for label in target.classes or target.names] if proba else []
         for number, table in enumerate(tables):
             rows = _rows(loaded, table, keep, proba)
             if as_json:
@@ -100,6 +110,35 @@ def _rows(model: "Runtime | Model", table: "Table", keep: tuple[str, ...], proba
         [*(column.cell(i) for column in kept), *prediction, *(outputs[i].tolist() if proba else [])]
         for i, prediction in enumerate(predictions.reshape(len(outputs), -1).tolist())
     )
+
+
+def _columns(model: "Runtime | Model", table: "Table", keep: tuple[str, ...], proba: bool) -> list[Any]:
+    """Return the columns to write, arrays and lists of their own types."""
+    kept = [_plain(table[name]) for name in keep]
+    outputs = model.predict_outputs(table)
+    predictions = model.schema.target.decode(outputs).reshape(len(outputs), -1)
+    return [*kept, *predictions.T, *(outputs.T if proba else ())]
+
+
+def _plain(column: "Column") -> Any:
+    if column.type == "number":
+        return column.values
+    if column.type == "datetime":
+        return (column.values * 1e6).round().astype("datetime64[us]")
+    values = [None if column.values[i] < 0 else column.cell(i) for i in range(len(column))]
+    return [None if value is None else value == "True" for value in values] if column.type == "boolean" else values
+
+
+def _write_parquet(out: str, header: list[str], chunks: list[list[Any]]) -> None:
+    """Write chunks of columns as one file, whole or not at all."""
+    import polars as pl
+
+    for name, count in Counter(header).items():
+        if count > 1:
+            raise ConfigError(f"the output has {count} columns {name!r}, which Parquet does not take; write CSV.")
+    frames = [pl.DataFrame(dict(zip(header, columns, strict=True)), strict=False) for columns in chunks]
+    with _output(out) as file:
+        pl.concat(frames, how="vertical_relaxed").write_parquet(file.buffer)
 
 
 @contextlib.contextmanager

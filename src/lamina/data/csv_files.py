@@ -11,7 +11,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from pathlib import Path
 from typing import IO
 
@@ -26,12 +26,16 @@ _DELIMITERS = b",;\t|"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_csv(path: str, *, text_columns: Set[str] = frozenset(), chunk_rows: int | None = None) -> Iterator[Table]:
+TextColumns = Mapping[str, Collection[str]] | Set[str]
+
+
+def read_csv(path: str, *, text_columns: TextColumns = frozenset(), chunk_rows: int | None = None) -> Iterator[Table]:
     """Read a CSV file (or standard input, ``"-"``) with a header row, comma, semicolon, tab or bar between fields.
 
     Args:
         path: a file, gzipped or not, or ``"-"``.
-        text_columns: columns whose cells stay text even where all of them read as numbers or dates.
+        text_columns: columns whose cells stay text even where all of them read as numbers or dates; a mapping names
+            the texts of each that a model knows, which are no missing values, whatever they look like.
         chunk_rows: rows in each table that is yielded; ``None``: one table.
 
     Raises:
@@ -167,7 +171,7 @@ def _decoded(record: bytes, number: int, source: str) -> str:
 
 
 def _parse(
-    lines: list[bytes], delimiter: bytes, names: list[str], text_columns: Set[str], source: str, first_row: int
+    lines: list[bytes], delimiter: bytes, names: list[str], text_columns: TextColumns, source: str, first_row: int
 ) -> Table:
     try:
         frame = pl.read_csv(
@@ -176,20 +180,30 @@ def _parse(
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source} is not a CSV file that can be read: {reason}.") from None
-    columns = {name: _column(frame.to_series(i), stays_text=name in text_columns) for i, name in enumerate(names)}
+    known = known_texts(text_columns)
+    columns = {
+        name: _column(frame.to_series(i), name in text_columns, known.get(name, ())) for i, name in enumerate(names)
+    }
     return Table(columns, len(frame), source, first_row=first_row)
 
 
-def _column(series: pl.Series, *, stays_text: bool) -> Column:
+def known_texts(text_columns: TextColumns) -> Mapping[str, Collection[str]]:
+    """Return column -> the texts that a model knows there, empty without a model."""
+    return text_columns if isinstance(text_columns, Mapping) else {}
+
+
+def _column(series: pl.Series, stays_text: bool, known: Collection[str]) -> Column:
     series = series.cast(pl.String).str.strip_chars()
+    if "" in known:
+        series = series.fill_null("")
     if not stays_text:
         missing = series.is_null() | series.is_in([*MISSING_TOKENS, QUESTION_MARK])
         numbers = series.cast(pl.Float64, strict=False)
         if bool((numbers.is_not_null() | missing).all()):
             values = numbers.to_numpy().astype(np.float64, copy=True)
             values[missing.to_numpy()] = np.nan
-            return Column("number", values)
-    return typed(text_series(series), parse_numbers=not stays_text, parse_dates=not stays_text)
+            return Column("number", values, integers=True)
+    return typed(text_series(series), parse_numbers=not stays_text, parse_dates=not stays_text, known=known)
 
 
 def text_series(series: pl.Series) -> Column:

@@ -10,6 +10,7 @@ A row of weight 2 counts as the row twice in every statistic here.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 
 from lamina.data.date_parts import PARTS
 from lamina.data.image_features import gradient_shape, oriented_gradients
+from lamina.data.pixel_range import PixelRange, telling_scale
 from lamina.data.schema import Schema
+from lamina.data.spelling import Spelling
 from lamina.data.table import Array, Column, Table
+from lamina.errors import SchemaError
 
 # Between the quartiles of a normal distribution lie 1.349 standard deviations; a column with less than 0.4 is bent.
 _NORMAL_SPREAD, _NARROW, _SPREAD_BINS = 1.349, 0.4, 48
@@ -78,6 +82,23 @@ class CategoryCode:
     def n_codes(self) -> int:
         return len(self.levels) + 1
 
+    @cached_property
+    def spelling(self) -> Spelling:
+        """What finds a level by a text."""
+        return Spelling(self.levels)
+
+    @property
+    def missing(self) -> int:
+        """The code of a missing value."""
+        return self.levels.index(None) + 1 if None in self.levels else RARE
+
+    def code_of(self, cell: str) -> int:
+        """Return the code of a text: of the level that it means, of a missing value, or ``RARE``."""
+        found = self.spelling.find(cell)
+        if found is not None:
+            return found + 1
+        return self.missing if self.spelling.is_missing(cell) else RARE
+
 
 @dataclass(frozen=True)
 class ImageCode:
@@ -91,6 +112,11 @@ class ImageCode:
     mean: float
     scale: float
     features: str = "pixels"
+
+    @property
+    def pixel_range(self) -> PixelRange:
+        """The range that pixels must have."""
+        return PixelRange(self.mean, self.scale, self.features == "gradients")
 
     @property
     def width(self) -> int:
@@ -166,6 +192,11 @@ class Encoder:
         return cls(tuple(numbers), tuple(categories), tuple(images), tuple(blocks))
 
     @property
+    def levels(self) -> dict[str, tuple[str | None, ...]]:
+        """The levels of each category column, by its name; ``None`` stands for a missing value."""
+        return {code.name: code.levels for code in self.categories}
+
+    @property
     def sees_gradients(self) -> bool:
         """Whether images enter as fixed gradients and not as pixels, which every report on the network must say."""
         return any(code.features == "gradients" for code in self.images)
@@ -209,6 +240,22 @@ class Encoder:
             arrays["sparse"] = scaled.astype(dtype)
         return arrays
 
+    def check_images(self, table: Table) -> None:
+        """Refuse images of another range than those of training; see ``lamina.data.pixel_range``.
+
+        Raises:
+            SchemaError: there is one; the message names its row.
+        """
+        for code in self.images:
+            images = table[code.name].values
+            misfit = code.pixel_range.misfit(images)
+            if misfit.any():
+                row = int(misfit.argmax())
+                raise SchemaError(
+                    f"{table.source}, column {code.name!r}, row {table.row_number(row)}: "
+                    f"{code.pixel_range.complaint(images[row])}"
+                )
+
     def unseen(self, table: Table) -> list[str]:
         """Return one sentence for each category column of ``table`` with levels that training never saw."""
         notes = []
@@ -216,7 +263,9 @@ class Encoder:
             column = table[code.name]
             if code.has_rare:
                 continue  # what is rare here and what is new cannot be told apart
-            new = (_codes(code, column) == RARE) & ~column.is_missing()
+            tokens = [code.spelling.is_missing(level) for level in column.levels]
+            missing = np.array([*tokens, True])[column.values]
+            new = (_codes(code, column) == RARE) & ~missing
             if new.any():
                 example = column.cell(int(new.argmax()))
                 notes.append(
@@ -341,16 +390,8 @@ def _fit_category(
 
 
 def _codes(code: CategoryCode, column: Column) -> NDArray[np.int32]:
-    known = {level: i for i, level in enumerate(code.levels, start=1)}
-    by_value = {_value(level): known[level] for level in reversed(code.levels) if level is not None}
-    by_level = [known.get(level, by_value.get(_value(level), RARE)) for level in column.levels]
-    table = np.array([*by_level, known.get(None, RARE)], dtype=np.int32)
-    return table[column.values]
-
-
-def _value(level: str) -> str:
-    """What sources that spell a level differently mean by it: true for True and TRUE, 3 for 3.0."""
-    return level.lower() if level.lower() in ("true", "false") else level.removesuffix(".0")
+    by_level = [code.code_of(level) for level in column.levels]
+    return np.array([*by_level, code.missing], dtype=np.int32)[column.values]
 
 
 def _image_numbers(images: Array, features: str) -> Array:
@@ -370,4 +411,10 @@ def _fit_image(name: str, column: Column, weights: Array | None, features: str) 
         total += [w.sum() * block.shape[1], w @ block.sum(axis=1), w @ np.einsum("ij,ij->i", block, block)]
     mean = total[1] / total[0]
     deviation = float(np.sqrt(max(total[2] / total[0] - mean**2, 0.0)))
-    return ImageCode(name, shape, float(mean), deviation or 1.0, features)
+    scale = deviation or 1.0
+    if features == "pixels":
+        images = column.values
+        scale = telling_scale(
+            float(mean), deviation, float(images.min()), float(images.max()), whole=images.dtype.kind in "iu"
+        )
+    return ImageCode(name, shape, float(mean), scale, features)

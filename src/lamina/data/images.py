@@ -130,6 +130,8 @@ def _label_column(labels: NDArray[Any], source: str) -> Column:
         raise DataError(
             f"{source}: labels of shape {labels.shape} and dtype {labels.dtype}, expected (n,) numbers or text."
         )
+    if labels.dtype.kind == "b":
+        return Column("boolean", labels.astype(np.int32), ("False", "True"))
     return text_column(labels.tolist()) if labels.dtype.kind == "U" else Column("number", labels)
 
 

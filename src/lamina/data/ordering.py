@@ -5,6 +5,7 @@ same model. The order is that of a hash of each row's values, and so as good as 
 """
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,10 @@ def with_target(hashes: Hashes, y: NDArray[Any], weights: NDArray[Any] | None = 
 def column_hashes(column: Column) -> Hashes:
     """Return a hash of each value of ``column``, (n,) uint64."""
     if column.type in ("text", "boolean"):
-        by_level = np.array([_text_hash(level) for level in (*column.levels, "\0missing")], dtype=np.uint64)
+        # Files have no blanks around a cell, and frames may; they count where nothing else tells two levels apart.
+        alike = Counter(level.strip() for level in column.levels)
+        levels = [bare if alike[bare := level.strip()] == 1 else level for level in column.levels]
+        by_level = np.array([_text_hash(level) for level in (*levels, "\0missing")], dtype=np.uint64)
         return by_level[column.values]
     if column.type == "sparse":
         block: Any = column.values

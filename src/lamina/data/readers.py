@@ -1,7 +1,7 @@
 """Everything that a user may pass as data, to a ``Table``: a path, ``-``, a set's name, a frame, arrays, a table."""
 
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from lamina.data import builtin
-from lamina.data.csv_files import read_csv
+from lamina.data.csv_files import TextColumns, known_texts, read_csv
 from lamina.data.frames import datetime_column, from_objects, is_frame, is_series, read_frame, read_series
 from lamina.data.image_folders import read_image_folder
 from lamina.data.images import array_table, read_idx_pair, read_npz
+from lamina.data.masked import unmasked
 from lamina.data.table import Column, Table
 from lamina.errors import DataError, did_you_mean
 
@@ -23,7 +24,7 @@ _PARQUET_SUFFIXES = (".parquet", ".pq")
 def read_table(
     data: Any,
     *,
-    text_columns: Set[str] = frozenset(),
+    text_columns: TextColumns = frozenset(),
     data_dir: str | None = None,
     progress: builtin.Progress | None = None,
 ) -> Table:
@@ -33,7 +34,8 @@ def read_table(
         data: a path (CSV, gzipped or not; Parquet; IDX images; npz; a folder of images, with a sub-folder for each
             class where they have labels), ``"-"`` (CSV on standard input), a built-in set's name, a data frame, an
             array (n, d) or (n, height, width), a sparse matrix (n, d), a pair (X, y), or a table.
-        text_columns: columns of a CSV file that stay text even where they read as numbers.
+        text_columns: columns of a CSV file that stay text even where they read as numbers; of a trained model
+            ``Model.text_columns``, which says what texts are no missing values.
         data_dir: folder of Fashion-MNIST's files.
         progress: see ``lamina.data.builtin.read_builtin``.
 
@@ -46,17 +48,17 @@ def read_table(
     if isinstance(data, str | Path):
         return next(read_tables(str(data), text_columns=text_columns, data_dir=data_dir, progress=progress))
     if isinstance(data, tuple) and len(data) == 2:
-        return _pair(*data)
+        return _pair(*data, text_columns)
     if is_frame(data):
-        return read_frame(data)
-    return _array(data)
+        return read_frame(data, known=known_texts(text_columns))
+    return _array(unmasked(data, "X"))
 
 
 def read_tables(
     path: str,
     *,
     chunk_rows: int | None = None,
-    text_columns: Set[str] = frozenset(),
+    text_columns: TextColumns = frozenset(),
     data_dir: str | None = None,
     progress: builtin.Progress | None = None,
 ) -> Iterator[Table]:
@@ -69,7 +71,7 @@ def read_tables(
     elif path == "-" or suffixes.endswith(_CSV_SUFFIXES):
         yield from read_csv(path, text_columns=text_columns, chunk_rows=chunk_rows)
     elif suffixes.endswith(_PARQUET_SUFFIXES):
-        yield from _read_parquet(path, chunk_rows)
+        yield from _read_parquet(path, chunk_rows, known_texts(text_columns))
     elif suffixes.endswith(".npz"):
         yield from _sliced(read_npz(Path(path)), chunk_rows)
     elif "idx" in Path(path).name:
@@ -90,14 +92,15 @@ def _sliced(table: Table, chunk_rows: int | None) -> Iterator[Table]:
         yield table.rows(np.arange(start, min(start + chunk_rows, table.n_rows)))
 
 
-def _read_parquet(path: str, chunk_rows: int | None) -> Iterator[Table]:
+def _read_parquet(path: str, chunk_rows: int | None, known: Mapping[str, Collection[str]]) -> Iterator[Table]:
     if not Path(path).exists():
         raise DataError(f"there is no file {path!r}; check the path.")
     try:
-        frame = pl.scan_parquet(path)
+        # Polars takes *, ? and [ for a pattern, and ~ for a home: this is the file of that name.
+        frame = pl.scan_parquet(os.path.abspath(path), glob=False, hive_partitioning=False)
         n_rows = frame.select(pl.len()).collect().item()
         for start in range(0, n_rows, chunk_rows or max(n_rows, 1)):
-            table = read_frame(frame.slice(start, chunk_rows).collect(), path)
+            table = read_frame(frame.slice(start, chunk_rows).collect(), path, known)
             yield Table(table.columns, table.n_rows, path, first_row=start + 1)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -106,8 +109,8 @@ def _read_parquet(path: str, chunk_rows: int | None) -> Iterator[Table]:
         raise DataError(f"{path} has no rows.")
 
 
-def _pair(x: Any, y: Any) -> Table:
-    table = read_table(x)
+def _pair(x: Any, y: Any, text_columns: TextColumns) -> Table:
+    table = read_table(x, text_columns=text_columns)
     if y is None:
         return table
     for name, column in target_columns(y).items():
@@ -122,23 +125,25 @@ def _pair(x: Any, y: Any) -> Table:
 def target_columns(y: Any) -> dict[str, Column]:
     """Return the columns of a target given apart: a series, a frame, a list, or an array (n,) or (n, k).
 
+    Its texts are classes as they are.
+
     Raises:
         DataError: an array of another shape.
     """
     if is_series(y):
         name = str(getattr(y, "name", None) or "y")
-        return {name: read_series(y, name, "y")}
+        return {name: read_series(y, name, "y", is_target=True)}
     if is_frame(y):
-        return dict(read_frame(y, "y").columns)
-    values = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+        return dict(read_frame(y, "y", is_target=True).columns)
+    values = y.toarray() if hasattr(y, "toarray") else np.asarray(unmasked(y, "y"))
     # (n, 1) is flattened here, once: left as it is, it would broadcast against (n,) into (n, n) somewhere below.
     if values.ndim == 2 and values.shape[1] == 1:
         values = values.reshape(-1)
     if values.ndim == 1:
-        return {"y": _values_column(values, "y")}
+        return {"y": _values_column(values, "y", is_target=True)}
     if values.ndim != 2 or not values.shape[1]:
         raise DataError(f"y has the shape {values.shape}, expected (n,), or (n, k) for k targets.")
-    return {f"y{i}": _values_column(values[:, i], f"y{i}") for i in range(values.shape[1])}
+    return {f"y{i}": _values_column(values[:, i], f"y{i}", is_target=True) for i in range(values.shape[1])}
 
 
 def _array(x: Any) -> Table:
@@ -172,11 +177,12 @@ def _sparse(x: Any) -> Table:
     return Table({"x": Column("sparse", block)}, block.shape[0], "X", named=False)
 
 
-def _values_column(values: np.ndarray, name: str) -> Column:
+def _values_column(values: np.ndarray, name: str, *, is_target: bool = False) -> Column:
     if values.dtype.kind == "b":
         return Column("boolean", values.astype(np.int32), ("False", "True"))
     if values.dtype.kind in "iuf":
         return Column("number", values)
     if values.dtype.kind == "M":
         return datetime_column(values)
-    return from_objects(values.astype(str).tolist() if values.dtype.kind == "S" else values.tolist(), name, "X")
+    objects = values.astype(str).tolist() if values.dtype.kind == "S" else values.tolist()
+    return from_objects(objects, name, "y" if is_target else "X", is_target=is_target)

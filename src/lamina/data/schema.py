@@ -1,7 +1,7 @@
 """What each column means to a model: its kind and its role, inferred once, shown, stored, and checked on new data."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, Literal
@@ -10,7 +10,15 @@ import numpy as np
 
 from lamina.data.table import Column, Table, number_text
 from lamina.data.target import Target
-from lamina.data.text_values import as_number, as_written, nearly_numbers, read_dates, same_order
+from lamina.data.text_values import (
+    as_number,
+    as_written,
+    missing_tokens,
+    nearly_numbers,
+    read_dates,
+    recoded,
+    same_order,
+)  # fmt: skip
 from lamina.errors import DataError, SchemaError, did_you_mean, shortened
 
 Kind = Literal["number", "category", "image", "sparse", "constant", "identifier", "text", "datetime"]
@@ -22,7 +30,10 @@ _IDENTIFIER_SHARE = 0.9
 _TEXT_SHARE = 0.5
 _TEXT_WORDS = 4.0
 _TEXT_LENGTH = 60.0
-_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|rowid|row_?number|index)$|^unnamed_\d+$", re.IGNORECASE)
+# What a column of row numbers is called: one of these as a whole (``Unnamed: 0`` is pandas' name for an index,
+# ``unnamed_1`` that of an empty header, see ``lamina.data.csv_files``), or what ends with the word id.
+_ID_NAMES = r"id|key|uuid|index|row|rownames|instant|no|nr|obs|unnamed: 0(\.\d+)?|unnamed_\d+|"
+_ID_NAME = re.compile(rf"(?is:({_ID_NAMES})|.*[\W_]id)|(?s:.*[a-z0-9]I[dD])")
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,23 @@ class Schema:
         """The columns that the network sees."""
         return tuple(column for column in self.columns if column.role == "feature")
 
-    @property
-    def category_names(self) -> frozenset[str]:
-        """Columns, the target's classes among them, whose cells are text whatever they look like."""
-        names = {column.name for column in self.features if column.kind == "category"}
-        if self.target.classes and isinstance(self.target.classes[0], str):
-            names.update(self.target.names)
-        return frozenset(names)
+    def text_columns(self, levels: Mapping[str, Iterable[str | None]]) -> dict[str, frozenset[str]]:
+        """Return the columns whose cells are text whatever they look like, the target among them if its classes are.
+
+        Args:
+            levels: of each category column what texts it has, by its name.
+
+        Returns:
+            Column -> the texts that are levels or classes, and so no missing values.
+        """
+        known = {
+            column.name: frozenset(level for level in levels.get(column.name, ()) if level is not None)
+            for column in self.features
+            if column.kind == "category"
+        }
+        if self.target.classes and isinstance(self.target.classes[0], str | bool):
+            known.update(dict.fromkeys(self.target.names, frozenset(self.target.class_texts)))
+        return known
 
     @property
     def left_out(self) -> tuple[ColumnSchema, ...]:
@@ -74,10 +95,10 @@ class Schema:
 
     def notes(self) -> list[str]:
         """Return a sentence for each column that is left out though nobody asked for it, or may be meant otherwise."""
-        doubtful = [each for each in self.features if each.kind == "category" and each.reason not in ("", "as told")]
+        doubtful = [each for each in self.features if each.reason not in ("", "as told")]
         return [
             *(f"column {column.name!r} is left out: {column.reason}" for column in self.left_out),
-            *(f"column {column.name!r} is taken for a category: {column.reason}" for column in doubtful),
+            *(f"column {column.name!r} is taken for a {column.kind}: {column.reason}" for column in doubtful),
         ]
 
     @classmethod
@@ -89,6 +110,7 @@ class Schema:
         task: str = "auto",
         classes: Sequence[Any] | None = None,
         partial: bool = False,
+        every_column: bool = False,
         kind: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
         weight: str | None = None,
@@ -102,9 +124,10 @@ class Schema:
             target: the target's name, or the names of several; ``None``: what the source names.
             task: ``auto``, ``classification``, ``multilabel`` or ``regression``.
             classes: all classes that there will be, where not all of them need be in ``table``.
-            partial: more rows will come, so that constant and consecutive numbers are features too, and one value of a
-                number target will do. The former is always so where columns have no names, as those of an array, since
-                whoever made it chose them.
+            partial: more rows will come, so that one value of a number target will do.
+            every_column: whoever made the table chose its columns: each is a feature, but one that is dropped or has
+                a role, even where it says nothing. Where columns have no names, as those of an array, this is always
+                so of numbers.
             kind: column -> ``number``, ``category`` or ``datetime``, overruling the inference.
             drop: columns to leave out.
             weight, group, time: columns with a role of their own; they are no features.
@@ -124,7 +147,7 @@ class Schema:
         for name in targets:
             if name in drop:
                 raise DataError(f"column {name!r} is the target and cannot be dropped.")
-        columns = column_schemas(table, roles, kind or {}, drop, partial or not table.named)
+        columns = column_schemas(table, roles, kind or {}, drop, every_column)
         schema = cls(columns, Target.infer(table, targets, task, classes, partial), table.named)
         if not schema.features:
             reasons = "; ".join(schema.notes()) or "there is no other column than the target"
@@ -228,9 +251,11 @@ def column_schemas(
     roles: Mapping[str, Role],
     kind: Mapping[str, str],
     drop: Sequence[str],
-    keep_numbers: bool = False,
+    every_column: bool = False,
 ) -> tuple[ColumnSchema, ...]:
     """Return kind and role of every column of ``table``; those without a role are features or left out.
+
+    Arguments as in ``Schema.infer``.
 
     Raises:
         DataError: a name in ``roles``, ``kind`` or ``drop`` is no column.
@@ -244,7 +269,7 @@ def column_schemas(
         elif name in roles:
             columns.append(ColumnSchema(name, _plain_kind(column), roles[name]))
         else:
-            columns.append(_feature(name, column, kind.get(name), keep_numbers))
+            columns.append(_feature(name, column, kind.get(name), every_column, every_column or not table.named))
     return tuple(columns)
 
 
@@ -253,14 +278,14 @@ def _plain_kind(column: Column) -> Kind:
     return by_type.get(column.type, "category")
 
 
-def _feature(name: str, column: Column, forced: str | None, keep_numbers: bool) -> ColumnSchema:
+def _feature(name: str, column: Column, forced: str | None, keep: bool, keep_numbers: bool) -> ColumnSchema:
     if forced is not None:
         date_format = column.date_format if forced == "datetime" else ""
         return ColumnSchema(name, forced, "feature", "as told", date_format=date_format)  # type: ignore[arg-type]
     if column.type in ("image", "sparse"):
         return ColumnSchema(name, _plain_kind(column), "feature", shape=column.values.shape[1:])
-    if column.type == "number" and keep_numbers:
-        return ColumnSchema(name, "number", "feature")
+    if keep or (column.type == "number" and keep_numbers):
+        return ColumnSchema(name, _plain_kind(column), "feature", date_format=column.date_format)
     missing = column.is_missing()
     if missing.all():
         return ColumnSchema(name, "constant", "left out", "every value is missing")
@@ -269,24 +294,34 @@ def _feature(name: str, column: Column, forced: str | None, keep_numbers: bool) 
             return ColumnSchema(name, "constant", "left out", f"every value is {column.cell(0)}")
         return ColumnSchema(name, "datetime", "feature", date_format=column.date_format)
     if column.type == "number":
-        return _number_feature(name, column.values, bool(missing.any()))
+        return _number_feature(name, column.values, missing)
     return _text_feature(name, column, missing)
 
 
-def _number_feature(name: str, values: np.ndarray, any_missing: bool) -> ColumnSchema:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if low == high and not any_missing:
-        return ColumnSchema(name, "constant", "left out", f"every value is {number_text(low)}")
-    if not any_missing and len(values) >= _FEW_ROWS and _is_row_number(name, values, low, high):
-        return ColumnSchema(name, "identifier", "left out", _identifier_reason(name, "number"))
-    return ColumnSchema(name, "number", "feature")
+def _number_feature(name: str, values: np.ndarray, missing: np.ndarray) -> ColumnSchema:
+    present = values[~missing]
+    if not missing.any() and (present == present[0]).all():
+        return ColumnSchema(name, "constant", "left out", f"every value is {number_text(present[0])}")
+    if len(present) < _FEW_ROWS or not _are_distinct_integers(present):
+        return ColumnSchema(name, "number", "feature")
+    if is_identifier_name(name):
+        reason = f"every row has its own number, as in an identifier; --kind {name}=number keeps it"
+        return ColumnSchema(name, "identifier", "left out", reason)
+    counts = (np.diff(present.astype(np.float64)) == 1).all() and not missing.any()
+    first = ", ".join(number_text(value) for value in present[:3])
+    what = f"it counts {first}, ... down the file" if counts else "every row has its own whole number"
+    reason = f"{what}, as in an identifier; --drop {name} leaves it out, --kind {name}=number says that it is meant"
+    return ColumnSchema(name, "number", "feature", reason)
 
 
-def _is_row_number(name: str, values: np.ndarray, low: float, high: float) -> bool:
-    consecutive = high - low == len(values) - 1
-    if not (consecutive or _ID_NAME.search(name)) or not np.isfinite(values).all():
-        return False
-    return bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
+def _are_distinct_integers(values: np.ndarray) -> bool:
+    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
+    return bool(whole and len(np.unique(values)) == len(values))
+
+
+def is_identifier_name(name: str) -> bool:
+    """Whether a column is called as row numbers are: id, ``row_id``, ``CustomerId``, but not PAID or ``heat_index``."""
+    return _ID_NAME.fullmatch(name.strip()) is not None
 
 
 def _text_feature(name: str, column: Column, missing: np.ndarray) -> ColumnSchema:
@@ -346,18 +381,24 @@ def _as_numbers(expected: ColumnSchema, column: Column, table: Table) -> Column:
         raise SchemaError(f"{table.source}, column {expected.name!r}: expected numbers, got dates.")
     if column.type == "boolean":
         return Column("number", np.where(column.values < 0, np.nan, column.values.astype(np.float64)))
-    by_level = [as_number(level) for level in column.levels]
-    for code, number in enumerate(by_level):
-        if number is None and (rows := np.flatnonzero(column.values == code)).size:
-            raise SchemaError(
-                f"{table.source}, column {expected.name!r}, row {table.row_number(rows[0])}: "
-                f"{column.levels[code]!r} is not a number; correct it, or leave it empty for a missing value."
-            )
+    tokens = missing_tokens(())
+    by_level = [np.nan if level.strip() in tokens else as_number(level) for level in column.levels]
+    wrong = np.array([*(number is None for number in by_level), False])[column.values]
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise SchemaError(
+            f"{table.source}, column {expected.name!r}, row {table.row_number(row)}: {column.cell(row)!r} is not a "
+            "number; correct it, or leave it empty for a missing value."
+        )
     numbers = np.array([np.nan if number is None else number for number in by_level] + [np.nan])
     return Column("number", numbers[column.values])
 
 
 def _as_dates(expected: ColumnSchema, column: Column, table: Table) -> Column:
+    if column.type == "text":
+        tokens = missing_tokens(())
+        bare = [level.strip() for level in column.levels]
+        column = recoded(column, [None if level in tokens else level for level in bare])
     missing = column.is_missing()
     if missing.all():
         return Column("datetime", np.full(len(column), np.nan))

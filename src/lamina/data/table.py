@@ -30,12 +30,17 @@ class Column:
         levels: the distinct texts, for ``text`` and ``boolean``.
         date_format: for a ``datetime`` read from text, how it was written, as in ``strptime``; ``""`` for ISO 8601 and
             for a source of typed dates.
+        integers: for a ``number`` held as floats: whether its whole numbers are integers to the user all the same,
+            since nothing but their text, or a missing value among them, made them floats.
+        labels: for a ``text`` of what was no text, such as a frame's category of numbers: what each level was there.
     """
 
     type: ColumnType
     values: Array
     levels: tuple[str, ...] = ()
     date_format: str = ""
+    integers: bool = False
+    labels: tuple[bool | int | float, ...] = ()
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

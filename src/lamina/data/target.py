@@ -1,6 +1,6 @@
 """The target: its task, its classes, and the way from columns to codes or numbers and back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.data.spelling import Spelling, text_of
 from lamina.data.table import Column, Table
+from lamina.data.text_values import recoded
 from lamina.errors import ConfigError, DataError, SchemaError, did_you_mean, shortened
 
 Task = Literal["classification", "multilabel", "regression"]
@@ -22,7 +24,7 @@ class Target:
     Attributes:
         names: its column; several for multilabel, or for a regression with several outputs.
         task: ``classification`` (one class out of ``classes``), ``multilabel`` (each column 0 or 1) or ``regression``.
-        classes: for classification, in the user's own form and sorted order.
+        classes: for classification, as the user gave them, with their type, in sorted order.
         positive: of two classes, the code of the one that is looked for.
         threshold: probability from which on the positive class, or a label, is predicted.
     """
@@ -78,7 +80,7 @@ class Target:
                 _labels(table, name)
             return cls(tuple(names), "multilabel")
         for name in names:
-            _check_numbers(table[name], name, table.source)
+            _check_numbers(table[name], name, table)
             values = table[name].rows(~table[name].is_missing()).values
             if len(np.unique(values)) < 2 and not partial:
                 raise DataError(
@@ -95,7 +97,7 @@ class Target:
             )
         (name,) = names
         present = table[name].rows(~table[name].is_missing())
-        found = _classes(present) if classes is None else _sorted_classes(classes)
+        found = _classes(present) if classes is None else _plain_classes(classes)
         if len(found) < 2:
             raise DataError(
                 f"{table.source}: the target {name!r} has one class only, {found[0]!r}; "
@@ -115,17 +117,33 @@ class Target:
             ConfigError: no such class, or no two of them.
         """
         if positive_class is not None:
-            known = {_key(value): code for code, value in enumerate(self.classes)}
             if len(self.classes) != 2:
                 raise ConfigError("positive_class is for a target of two classes, which this is not; leave it out.")
-            exact = {value: code for code, value in enumerate(self.classes) if isinstance(value, str)}
-            code = exact.get(positive_class, known.get(_key(positive_class)))
-            if code is None:
-                raise ConfigError(f"positive_class = {positive_class!r} is no class. Classes: {', '.join(known)}.")
-            return replace(self, positive=code, threshold=threshold)
+            return replace(self, positive=self.code_of(positive_class, "positive_class"), threshold=threshold)
         if threshold != 0.5 and self.positive is None and self.task != "multilabel":
             raise ConfigError("threshold is for two classes or for labels, which the target is not; leave it out.")
         return replace(self, threshold=threshold)
+
+    def code_of(self, name: Any, option: str) -> int:
+        """Return the code of the class that the value ``name`` of an option means, in any spelling.
+
+        Raises:
+            ConfigError: it is no class.
+        """
+        code = self.spelling.find(text_of(name))
+        if code is None:
+            raise ConfigError(f"{option} names {name!r}, which is no class. Classes: {shortened(self.class_texts)}.")
+        return code
+
+    @cached_property
+    def class_texts(self) -> tuple[str, ...]:
+        """The classes as texts, in their order."""
+        return tuple(text_of(value) for value in self.classes)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """What finds a class by a text."""
+        return Spelling(self.class_texts)
 
     @property
     def n_outputs(self) -> int:
@@ -145,31 +163,38 @@ class Target:
             SchemaError: a class that was not there in training, or text where numbers were.
         """
         names = self.columns_in(table)
-        for name in names:
-            missing = table[name].is_missing()
+        columns = {name: self._known(table[name]) for name in names}
+        for name, column in columns.items():
+            missing = column.is_missing()
             if missing.any():
                 row = table.row_number(int(missing.argmax()))
                 raise DataError(
                     f"{table.source}: the target {name!r} is missing in {int(missing.sum())} rows, "
                     f"the first is row {row}; drop them first."
                 )
+        table = replace(table, columns={**table.columns, **columns})
         if self.task == "classification":
             return self._codes(table, names[0])
         if self.task == "multilabel":
             return np.stack([_labels(table, name) for name in names], axis=1)
         for name in names:
-            _check_numbers(table[name], name, table.source, table.row_number)
+            _check_numbers(table[name], name, table)
         return np.stack([np.asarray(table[name].values, dtype=np.float64) for name in names], axis=1)
+
+    def _known(self, column: Column) -> Column:
+        """Return ``column`` with the tokens of a missing value missing that are no class."""
+        if column.type != "text":
+            return column
+        spelling = _LABELS if self.task == "multilabel" else self.spelling
+        return recoded(column, [None if spelling.is_missing(level) else level for level in column.levels])
 
     def _codes(self, table: Table, name: str) -> NDArray[Any]:
         text = table[name].as_text()
-        known = {_key(value): code for code, value in enumerate(self.classes)}
-        exact = {value: code for code, value in enumerate(self.classes) if isinstance(value, str)}
-        by_level = [exact.get(level, known.get(_key(level), -1)) for level in text.levels]
+        by_level = [-1 if (code := self.spelling.find(level)) is None else code for level in text.levels]
         codes = np.array(by_level, dtype=np.int64)[text.values]
         if (codes < 0).any():
             row = int((codes < 0).argmax())
-            value = text.cell(row)
+            value, known = text.cell(row), self.class_texts
             raise SchemaError(
                 f"{table.source}, column {name!r}, row {table.row_number(row)}: {value!r} is not a class of the model."
                 f"{did_you_mean(value, known)} Classes: {shortened(known)}."
@@ -237,24 +262,28 @@ def _looks_continuous(column: Column) -> bool:
 
 
 def _classes(column: Column) -> tuple[Any, ...]:
+    codes = np.unique(column.values)
     if column.type == "boolean":
-        return tuple(bool(code) for code in np.unique(column.values))
+        return tuple(bool(code) for code in codes)
     if column.type == "text":
-        return tuple(sorted(column.levels[code] for code in np.unique(column.values)))
-    return _sorted_classes(np.unique(column.values).tolist())
+        texts = column.labels or column.levels
+        return tuple(sorted(texts[code] for code in codes))
+    values = _plain_classes(codes.tolist())
+    # Beyond 2^53 a float is not the number that was written, nor its text that of the whole number.
+    if column.integers and all(float(value).is_integer() and abs(value) < 2**53 for value in values):
+        return tuple(int(value) for value in values)
+    return values
 
 
-def _sorted_classes(values: Sequence[Any]) -> tuple[Any, ...]:
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    whole = [int(v) if isinstance(v, float) and v.is_integer() else v for v in plain]
-    return tuple(sorted(set(whole)))
+def _plain_classes(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(sorted({value.item() if isinstance(value, np.generic) else value for value in values}))
 
 
 def _labels(table: Table, name: str) -> NDArray[Any]:
     """Return a column of 0 and 1, or of false and true, as float64; missing values stay NaN."""
     text = table[name].as_text()
-    meaning = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-    labels = np.array([*(meaning.get(_key(level), -1.0) for level in text.levels), np.nan])[text.values]
+    found = [_LABELS.find(level) for level in text.levels]
+    labels = np.array([*(-1.0 if code is None else code % 2 for code in found), np.nan])[text.values]
     if (labels == -1).any():
         row = int((labels == -1).argmax())
         raise DataError(
@@ -264,22 +293,16 @@ def _labels(table: Table, name: str) -> NDArray[Any]:
     return labels
 
 
-def _check_numbers(
-    column: Column, name: str, source: str, row_number: Callable[[int], int] = lambda row: row + 1
-) -> None:
+_LABELS = Spelling(("0", "1", "false", "true"))
+
+
+def _check_numbers(column: Column, name: str, table: Table) -> None:
     if column.type != "number":
         example = column.cell(int(column.is_missing().argmin()))
-        raise DataError(f"{source}: the target {name!r} holds {column.type}, {example!r}; regression needs numbers.")
+        raise DataError(
+            f"{table.source}: the target {name!r} holds {column.type}, {example!r}; regression needs numbers."
+        )
     infinite = np.isinf(column.values)
     if infinite.any():
-        row = row_number(int(infinite.argmax()))
-        raise DataError(f"{source}: the target {name!r} is infinite in row {row}; correct or drop the row.")
-
-
-def _key(value: Any) -> str:
-    """Text by which a class is recognised in any source: True, "True" and "true" are one, and so are 3, 3.0 and "3"."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    return value.lower() if value.lower() in ("true", "false") else str(value)
+        row = table.row_number(int(infinite.argmax()))
+        raise DataError(f"{table.source}: the target {name!r} is infinite in row {row}; correct or drop the row.")

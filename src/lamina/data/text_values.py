@@ -1,7 +1,7 @@
 """What a text cell means: missing, a number, a date. Shared by files and by frames with text columns."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,33 +28,75 @@ _DATE_FORMATS = (_ISO, *(day + time for day in _DAYS for time in _TIMES))
 _DAY_AND_MONTH = {"%d/%m/%Y": "{2}/{1}/{0}", "%m/%d/%Y": "{1}/{2}/{0}"}
 
 
-def typed(column: Column, *, parse_numbers: bool = True, parse_dates: bool = True) -> Column:
-    """Return a text column with missing values recognised, and as numbers or dates where every value is one.
+def typed(
+    column: Column, *, parse_numbers: bool = True, parse_dates: bool = True, known: Collection[str] = ()
+) -> Column:
+    """Return a column of a text file with missing values recognised, and as numbers or dates where every value is one.
 
     Args:
-        column: a text column; cells may hold the tokens that stand for a missing value.
+        column: a text column; cells may hold the tokens that stand for a missing value. Blanks around a cell, which
+            are no part of it in a file, are dropped.
         parse_numbers: whether text that reads as numbers becomes a number column.
         parse_dates: whether text that reads as dates becomes a datetime column.
+        known: the texts of a model's column, which are no missing values, whatever they look like.
     """
-    levels = tuple(level.strip() for level in column.levels)
-    present = [level for level in levels if level not in MISSING_TOKENS and level != QUESTION_MARK]
-    if any(len(level) > _SHORT_TEXT for level in present):
-        present += [QUESTION_MARK] * (QUESTION_MARK in levels)
-    known = set(present)
-    if not known:
+    column = recoded(column, [level.strip() for level in column.levels])
+    return _typed(column, parse_numbers, parse_dates, _unknown_tokens(column.levels, known))
+
+
+def declared(column: Column, known: Collection[str] = ()) -> Column:
+    """Return a text column of a frame or an array: texts as they are there, which marks its missing values itself.
+
+    So a token such as NA is a text like any other (Namibia), but among numbers or dates, where it can only be missing;
+    a blank text is missing everywhere. Dates become a datetime column. Numbers stay text, since the frame declared them
+    so ("02134" is a postal code there), but where a "?" among them made the frame call the column text.
+
+    Args:
+        column: a text column.
+        known: the texts of a model's column, where there is one: any other token is missing then.
+    """
+    if known:
+        unknown = _unknown_tokens(column.levels, known)
+        return recoded(column, [None if level.strip() in unknown else level for level in column.levels])
+    bare = [level.strip() for level in column.levels]
+    tokens = missing_tokens(bare)
+    others = {level for level in bare if level not in tokens}
+    if others:
+        found = _typed(column, QUESTION_MARK in bare, True, tokens)
+        if found.type != "text" or all(as_number(level) is not None for level in others):
+            return found
+    return _typed(column, False, False, tokens - MISSING_TOKENS | {""})
+
+
+def missing_tokens(levels: Iterable[str]) -> frozenset[str]:
+    """Return the texts that stand for a missing value in a column that holds ``levels`` besides."""
+    is_free_text = any(len(level) > _SHORT_TEXT for level in levels)
+    return MISSING_TOKENS if is_free_text else MISSING_TOKENS | {QUESTION_MARK}
+
+
+def _unknown_tokens(levels: Iterable[str], known: Collection[str]) -> frozenset[str]:
+    # By the texts that the model knows where there is a model: a row's meaning must not depend on the rows beside it.
+    return missing_tokens(known or levels) - {text.strip() for text in known}
+
+
+def _typed(column: Column, parse_numbers: bool, parse_dates: bool, tokens: Collection[str]) -> Column:
+    """Return a text column with the texts ``tokens`` missing, and as numbers or dates where every other one is one."""
+    levels = [level.strip() for level in column.levels]
+    present = {level for level in levels if level not in tokens}
+    if not present:
         return Column("number", np.full(len(column), np.nan))
     if parse_numbers:
-        numbers = {level: as_number(level) for level in known}
+        numbers = {level: as_number(level) for level in present}
         if all(number is not None for number in numbers.values()):
-            return Column("number", _lookup(column, [numbers.get(level) for level in levels]))
-    dates = _dates(known) if parse_dates else None
+            return Column("number", _lookup(column, [numbers.get(level) for level in levels]), integers=True)
+    dates = _dates(present) if parse_dates else None
     if dates is not None:
         format, seconds = dates
         return Column("datetime", _lookup(column, [seconds.get(level) for level in levels]), date_format=format)
-    return recoded(column, [level if level in known else None for level in levels])
+    return recoded(column, [text if text.strip() in present else None for text in column.levels])
 
 
-def recoded(column: Column, new_levels: list[str | None]) -> Column:
+def recoded(column: Column, new_levels: Sequence[str | None]) -> Column:
     """Return a text column whose level i became ``new_levels[i]`` (``None``: missing); equal levels are joined."""
     distinct: dict[str, int] = {}
     codes = [-1 if level is None else distinct.setdefault(level, len(distinct)) for level in new_levels]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.data.encoder import Encoder
+from lamina.data.pixel_range import PixelRange
 from lamina.data.schema import Schema
 from lamina.export.numpy_functions import ACTIVATE
 from lamina.export.plan import Plan
@@ -25,15 +26,22 @@ class Direct:
     Attributes:
         shape: of the vector.
         largest: the length up to which no value of it is clipped.
+        pixels: the range of an image's pixels; ``None`` for numbers.
         layers: weight (fan_in, fan_out) and bias (fan_out,), float32, and the activation behind; the last has none.
     """
 
     shape: tuple[int, ...]
     largest: float
+    pixels: PixelRange | None
     layers: tuple[tuple[Array, Array, Callable[[Array], Array] | None], ...]
 
     def __call__(self, vector: Array) -> Array | None:
-        """Return the logits (k,) float32 of ``vector`` (d,), or ``None`` where a value is missing or enormous."""
+        """Return the logits (k,) float32 of ``vector`` (d,).
+
+        ``None`` where a value is missing, enormous, or a pixel of another range.
+        """
+        if self.pixels is not None and self.pixels.misfit(vector[None])[0]:
+            return None
         x = vector if vector.dtype.kind == "f" else vector.astype(np.float32)
         with np.errstate(over="ignore"):
             if not x.dot(x) <= self.largest:  # NaN, too
@@ -77,7 +85,10 @@ def direct_of(schema: Schema, encoder: Encoder, plan: Plan) -> Direct | None:
     first, bias, activate = layers[0]
     layers[0] = (scale[:, None] * first, bias + shift @ first, activate)
     largest = float(min(reach, 1e15)) ** 2
-    return Direct((len(scale),), largest, tuple((_float32(w), _float32(b), activate) for w, b, activate in layers))
+    pixels = encoder.images[0].pixel_range if image else None
+    return Direct(
+        (len(scale),), largest, pixels, tuple((_float32(w), _float32(b), activate) for w, b, activate in layers)
+    )
 
 
 def _activation(name: str, parameter: Array | None) -> Callable[[Array], Array] | None:

@@ -53,6 +53,8 @@ def to_onnx(model: Model, path: str | Path, *, sample: Any = None) -> float | No
         DataError, SchemaError: ``sample`` cannot be read or does not fit.
     """
     table = None if sample is None else model.schema.check(model.read(sample))[0]
+    if table is not None:
+        model.encoder.check_images(table)
     proto = build(model, _image_element(model, table))
     from onnx import checker
 

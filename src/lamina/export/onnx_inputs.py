@@ -4,12 +4,11 @@ import numpy as np
 
 from lamina.data.encoder import CategoryCode, Encoder, ImageCode, NumberCode
 from lamina.data.schema import Schema
-from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK
+from lamina.data.text_values import MISSING_TOKENS, missing_tokens
 from lamina.errors import ConfigError
 from lamina.export.onnx_graph import Graph
 
 _FAR = 1e9  # as in ``lamina.data.encoder``
-_SHORT_TEXT = 40  # as in ``lamina.data.text_values``
 _DAY = 86_400.0
 _ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?"
 
@@ -63,29 +62,23 @@ def _asinh(g: Graph, x: str) -> str:
 
 def _codes(g: Graph, code: CategoryCode, text: str) -> str:
     """Return the code (n, 1) int64 of each text."""
-    known = {level: i for i, level in enumerate(code.levels, start=1) if level is not None}
-    missing = code.levels.index(None) + 1 if None in code.levels else 0
-    tokens = MISSING_TOKENS if any(len(level) > _SHORT_TEXT for level in known) else MISSING_TOKENS | {QUESTION_MARK}
-    every = {**_other_spellings(code), **known, **dict.fromkeys(sorted(tokens), missing)}
-    return g.add("LabelEncoder", text, keys_strings=list(every), values_int64s=list(every.values()), default_int64=0)
+    levels = [level for level in code.levels if level is not None]
+    cells = {*missing_tokens(levels), *levels, *(cell for level in levels for cell in _spellings(level))}
+    codes = {cell: code.code_of(cell) for cell in sorted(cells)}
+    return g.add("LabelEncoder", text, keys_strings=list(codes), values_int64s=list(codes.values()), default_int64=0)
 
 
-def _other_spellings(code: CategoryCode) -> dict[str, int]:
-    """Return what sources spell otherwise, true as TRUE and 3 as 3.0, with the code; see ``lamina.data.encoder``."""
-    found: dict[str, int] = {}
-    for i, level in enumerate(code.levels, start=1):
-        if level is None:
-            continue
-        if level.lower() in ("true", "false"):
+def _spellings(level: str) -> list[str]:
+    """Return what may mean a level: true as TRUE, 3 as 3.0, and without blanks; see ``lamina.data.spelling``."""
+    found = []
+    for text in dict.fromkeys((level, level.strip())):
+        if text.lower() in ("true", "false"):
             spellings = [""]
-            for letter in level.lower():
+            for letter in text.lower():
                 spellings = [start + each for start in spellings for each in (letter, letter.upper())]
+            found += spellings
         else:
-            value = level.removesuffix(".0")
-            # 3.0.0 means 3.0; but 3.0 means 3.
-            spellings = [each for each in (value, f"{value}.0") if each.removesuffix(".0") == value]
-        for spelling in spellings:
-            found.setdefault(spelling, i)
+            found += [text, f"{text}.0", text.removesuffix(".0")]
     return found
 
 
@@ -96,7 +89,30 @@ def _pixels(g: Graph, code: ImageCode, image: str, element: str) -> str:
             "operator; train with features='pixels'."
         )
     flat = g.reshape(image, -1, int(np.prod(code.shape)))
-    return flat if element == "DOUBLE" else g.cast(flat, "DOUBLE")
+    if element != "DOUBLE":
+        flat = g.cast(flat, "DOUBLE")
+    for wrong, complaint in _misfits(g, code, flat, whole=element != "DOUBLE"):
+        # The cast of what is no number ends the run, and ONNX Runtime's message names the node.
+        text = g.add("Where", wrong, g.constant("of another range"), g.constant("0"))
+        zero = g.add("Cast", text, to=g.onnx.TensorProto.DOUBLE, name=f"{code.name}: {complaint}")
+        flat = g.add("Add", flat, zero)
+    return flat
+
+
+def _misfits(g: Graph, code: ImageCode, flat: str, *, whole: bool) -> list[tuple[str, str]]:
+    """Return masks (n, 1) of images of another range, and what to say of them; see ``lamina.data.pixel_range``."""
+    pixels = code.pixel_range
+    high, largest = g.reduce("ReduceMax", flat, 1), pixels.largest(whole=whole)
+    found = []
+    if np.isfinite(largest):
+        found.append(
+            (g.add("Greater", high, largest), f"pixels above {largest:g}: bring them to the range of training")
+        )
+    if pixels.is_wide and not whole:
+        size = g.reduce("ReduceMax", g.add("Abs", flat), 1)
+        small = g.add("And", g.add("LessOrEqual", size, 1.0), g.add("Greater", size, 0.0))
+        found.append((small, "pixels between -1 and 1: multiply them by 255, or as in training"))
+    return found
 
 
 def _date_parts(g: Graph, text: str) -> dict[str, str]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from lamina.data.date_parts import PARTS
 from lamina.data.encoder import CategoryCode, Encoder, NumberCode
+from lamina.data.masked import unmasked
 from lamina.data.schema import ColumnSchema, Schema
 from lamina.data.table import Column, Table, seconds_of, text_column
-from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK, read_dates, typed
+from lamina.data.text_values import read_dates, typed
 from lamina.errors import DataError, SchemaError, shortened
 
 Array = NDArray[Any]
@@ -42,7 +43,7 @@ def table_of(rows: Any, schema: Schema) -> Table:
         names = dict.fromkeys(name for row in rows for name in row) if rows else [each.name for each in schema.features]
         return _columns_table({name: [row.get(name) for row in rows] for name in names}, expected, len(rows))
     try:
-        values = np.asarray(rows)
+        values = np.asarray(unmasked(rows, SOURCE))
     except ValueError as error:
         raise DataError(f"the rows are no array: {error}.") from None
     return _array_table(values, schema)
@@ -97,6 +98,7 @@ def _array_table(values: Array, schema: Schema) -> Table:
 def _column(name: str, values: Any, expected: ColumnSchema | None) -> Column:
     """Return values as a column of the type that they have; numbers in a text column are text to the encoder later."""
     kind = expected.kind if expected is not None else ""
+    values = unmasked(values, f"{SOURCE}, column {name!r}")
     array = values if isinstance(values, np.ndarray) else None
     if kind == "image":
         try:
@@ -140,8 +142,8 @@ def _objects(name: str, values: list[Any], kind: str) -> Column:
                 "expected a number, text, a boolean, a date or a duration."
             )
     text = text_column([None if _is_missing(value) else str(value) for value in values])
-    # What is a category stays text, as in a file; else text may be numbers or dates.
-    return typed(text, parse_numbers=kind != "category", parse_dates=kind != "category")
+    # What is a category stays text as it is: its code knows which texts are levels and which are missing.
+    return text if kind == "category" else typed(text)
 
 
 def _moment(value: Any) -> float:
@@ -153,6 +155,8 @@ def _moment(value: Any) -> float:
 
 
 def _is_missing(value: Any) -> bool:
+    if value is np.ma.masked:
+        return True
     try:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # pandas.NA says neither yes nor no; an array is no cell
@@ -246,10 +250,4 @@ def _part(value: Any, part: str, date_format: str) -> float:
 
 def _codes(code: CategoryCode) -> dict[Any, int]:
     """Return the code of each cell that needs no thought."""
-    plain = {
-        level: i
-        for i, level in enumerate(code.levels, start=1)
-        if level is None or (level == level.strip() and level not in MISSING_TOKENS and level != QUESTION_MARK)
-    }
-    plain.setdefault(None, 0)
-    return plain
+    return {**{level: i for i, level in enumerate(code.levels, start=1)}, None: code.missing}

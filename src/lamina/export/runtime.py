@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.data.encoder import Encoder
+from lamina.data.masked import unmasked
 from lamina.data.schema import Schema
 from lamina.data.target_scaling import TargetScaler
 from lamina.errors import ConfigError, DataError, LaminaWarning, ModelFileError, SchemaError, in_one_line
@@ -123,6 +124,11 @@ class Runtime:
                 return outputs
         return self._exact_logits(vector)
 
+    @property
+    def text_columns(self) -> dict[str, frozenset[str]]:
+        """As ``Model.text_columns``."""
+        return self.schema.text_columns(self.encoder.levels)
+
     def at_threshold(self, threshold: float | str) -> "Runtime":
         """Return the same with another threshold, as ``Model.at_threshold``; errors as there."""
         from lamina.config import check_value
@@ -140,6 +146,7 @@ class Runtime:
         schema = self.schema if self.schema.named or hasattr(rows, "source") else replace(self.schema, named=True)
         table = table_of(rows, schema)
         features, notes = schema.check(table)
+        self.encoder.check_images(features)
         for note in [*notes, *self.encoder.unseen(features)]:
             warnings.warn(note, LaminaWarning, stacklevel=4)
         return self.encoder.transform(features, "float64"), table.n_rows
@@ -149,7 +156,7 @@ class Runtime:
         if kinds != ["image"] and set(kinds) != {"number"}:
             raise ConfigError("logits is for models of numbers or of images alone; use predict_outputs.")
         try:
-            values = np.asarray(vector)
+            values = np.asarray(unmasked(vector, "the vector"))
         except ValueError as error:
             raise DataError(f"the vector is no array: {error}.") from None
         if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):
