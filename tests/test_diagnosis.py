@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -272,15 +273,25 @@ def test_rows_shared_between_the_splits(tmp_path):
 
 
 @pytest.mark.parametrize("members", [1, 4])
-def test_rows_twice_in_a_table_are_shared_between_the_splits(rings, members):
+def test_rows_twice_in_a_table_stay_together(rings, members):
     x, y = rings
     twice = np.concatenate([x, x[:150]]), np.concatenate([y, y[:150]])
     model = lamina.fit(twice, members=members, hidden_units=(16,), epochs=20)
-    assert names(model) == ["rows shared between the splits"]
+    assert names(model) == []
+    assert any(f"150 of {len(x) + 150:,} rows are copies" in note for note in model.report.notes)
+
+
+def test_rows_twice_at_two_times_are_shared_between_the_splits():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(240, 3))
+    frame = pl.DataFrame(x, schema=["a", "b", "c"]).with_columns(y=pl.Series(np.where(x[:, 0] > 0, "yes", "no")))
+    twice = pl.concat([frame, frame[:60]]).with_columns(when=pl.Series(np.arange(300)))
+    model = lamina.fit(twice, "y", time="when", test=0.2, members=1, hidden_units=(8,), epochs=20)
     (finding,) = diagnose(model).findings
-    assert 0.2 < finding.evidence["share"] < 0.8
-    assert finding.evidence["part"] == "validation"
-    assert [each.name for each in diagnose(model, rings).findings] == ["rows shared between the splits"]
+    assert finding.name == "rows shared between the splits"
+    assert finding.evidence == {"share": 1.0, "rows": 60, "of": 60, "part": "test"}
+    kept = diagnose(model, frame).findings
+    assert [each.name for each in kept] == ["rows shared between the splits"]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -13,12 +13,12 @@ from sklearn.metrics import log_loss
 
 import lamina
 from lamina import linear_share
+from lamina.comparison import row_losses
 from lamina.errors import ModelFileError
 from lamina.export import runtime
 from lamina.export.onnx import to_onnx
 from lamina.linear_part import LinearPart, taken_from
 from lamina.linear_share import Linear, Linears, best_share
-from lamina.scoring import row_losses
 
 OPTIONS = {"members": 4, "hidden_units": (16,), "epochs": 15, "seed": 0, "baselines": False}
 

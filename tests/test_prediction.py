@@ -101,17 +101,33 @@ def test_members_that_have_not_seen_a_row():
     torch.testing.assert_close(found[:, 0], each[rows.held > 0], rtol=1e-12, atol=1e-13)
 
 
+def products_know_no_position(width: int) -> bool:
+    """Whether a row times a matrix is the same wherever the row stands among others.
+
+    With torch 2.13.0 and its MKL on an AMD EPYC it is not, in the last digit, where the matrix's width is no multiple
+    of 8; on Intel's processors it is.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows, matrix = (torch.randn(*shape, dtype=torch.float64, generator=generator) for shape in ((128, 50), (50, width)))
+    every = rows @ matrix
+    return all(torch.equal(torch.roll(torch.roll(rows, k, 0) @ matrix, -k, 0), every) for k in range(1, 128))
+
+
 @needs_loops
 def test_a_row_is_the_same_to_the_last_digit_alone_and_among_others(loops):
     if loops != "compiled":
         return
-    run = run_of(hidden_units=(65, 33))
-    inputs, predictor = inputs_of(run, 900), Predictor(run.state.network)
-    assert predictor.loops is not None
-    every = predictor.outputs(inputs, 900)
-    for start, n in ((0, 1), (130, 7), (255, 300), (899, 1)):
-        part = {name: values[start : start + n] for name, values in inputs.items()}
-        assert torch.equal(predictor.outputs(part, n), every[start : start + n])
+    for units in ((64, 32), (65, 33)):
+        run = run_of(hidden_units=units)
+        inputs, predictor = inputs_of(run, 900), Predictor(run.state.network)
+        assert predictor.loops is not None
+        every = predictor.outputs(inputs, 900)
+        for start, n in ((0, 1), (130, 7), (255, 300), (899, 1)):
+            part = {name: values[start : start + n] for name, values in inputs.items()}
+            found = predictor.outputs(part, n)
+            torch.testing.assert_close(found, every[start : start + n], rtol=1e-12, atol=1e-15)
+            if units == (64, 32) or products_know_no_position(65):
+                assert torch.equal(found, every[start : start + n])
     assert predictor.outputs({name: values[:0] for name, values in inputs.items()}, 0).shape == (0, 1)
 
 

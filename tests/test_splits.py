@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.data.splits import holdout
+from lamina.data.splits import folds, holdout
 from lamina.data.table import Column, text_column
 from lamina.errors import DataError
 
@@ -171,3 +171,17 @@ def test_rows_without_a_time_are_the_earliest():
 def test_what_cannot_be_held_out(options, expected):
     with pytest.raises(DataError, match=re.escape(expected)):
         holdout(0.5, np.zeros(4), rng(), is_class=False, **options)
+
+
+def test_rows_are_divided_as_ever():
+    """By value, so that the same seed gives the same split in every version."""
+    y = np.arange(24) * 7 % 5
+    group = text_column([f"g{i * 5 % 9}" for i in range(24)])
+    assert [fold.tolist() for fold in folds(3, y, rng(4))] == [
+        [2, 6, 11, 15, 17, 18, 19, 20], [7, 8, 10, 12, 13, 14, 16, 21], [0, 1, 3, 4, 5, 9, 22, 23],
+    ]  # fmt: skip
+    assert holdout(0.25, y, rng(4), is_class=True)[1].tolist() == [0, 1, 15, 17, 19, 23]
+    assert [fold.tolist() for fold in folds(3, y, rng(4), group=group)] == [
+        [0, 3, 7, 9, 12, 16, 18, 21], [2, 5, 6, 11, 14, 15, 20, 23], [1, 4, 8, 10, 13, 17, 19, 22],
+    ]  # fmt: skip
+    assert holdout(0.25, y, rng(4), is_class=True, group=group)[1].tolist() == [0, 2, 9, 11, 18, 20]

@@ -79,8 +79,9 @@ def folds(
         raise ConfigError(f"folds = {n_folds}, but it must be at least 2 and at most the number of {what}, {n_groups}.")
     if group is None:
         fold_of = np.empty(n_groups, dtype=np.int64)
+        first = rng.integers(n_folds)
         order = _by_target(y if units is None else y[first_rows(units)], rng)
-        fold_of[order] = (np.arange(n_groups) + rng.integers(n_folds)) % n_folds
+        fold_of[order] = (np.arange(n_groups) + first) % n_folds
         fold_of = fold_of[codes]
     else:
         fold_of = _balanced(np.bincount(codes), n_folds, rng)[codes]

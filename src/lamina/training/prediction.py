@@ -15,8 +15,9 @@ from lamina.training.rows import Rows, rows_at
 
 # What a layer makes of so many rows, and the rows of so many numbers, stay in the cache of most processors.
 _PREDICTION_ROWS, _PREDICTION_NUMBERS = 2048, 2**19
-# The loops take so many rows at once, always: a row's outputs are then the same to the last digit, alone or not. More
-# take longer for one row; of images, fewer take longer for many.
+# The loops take so many rows at once, always: a row's outputs are then the same to the last digit, alone or not (where
+# MKL's products are: on AMD's processors those of a width that is no multiple of 8 depend on the row's position, to
+# 1e-16). More take longer for one row; of images, fewer take longer for many.
 _LOOP_ROWS, _LOOP_IMAGES = 128, 256
 # Where that does not matter, more at once are a little faster.
 _WATCHED_ROWS = 512
