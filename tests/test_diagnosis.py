@@ -287,11 +287,9 @@ def test_rows_twice_at_two_times_are_shared_between_the_splits():
     frame = pl.DataFrame(x, schema=["a", "b", "c"]).with_columns(y=pl.Series(np.where(x[:, 0] > 0, "yes", "no")))
     twice = pl.concat([frame, frame[:60]]).with_columns(when=pl.Series(np.arange(300)))
     model = lamina.fit(twice, "y", time="when", test=0.2, members=1, hidden_units=(8,), epochs=20)
-    (finding,) = diagnose(model).findings
-    assert finding.name == "rows shared between the splits"
+    (finding,) = (each for each in diagnose(model).findings if each.name == "rows shared between the splits")
     assert finding.evidence == {"share": 1.0, "rows": 60, "of": 60, "part": "test"}
-    kept = diagnose(model, frame).findings
-    assert [each.name for each in kept] == ["rows shared between the splits"]
+    assert "rows shared between the splits" in [each.name for each in diagnose(model, frame).findings]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
