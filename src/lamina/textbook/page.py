@@ -129,7 +129,7 @@ def _section(outcome: Outcome, setting: Setting) -> str:
 
 def _about_run(outcome: Outcome, setting: Setting) -> str:
     source, seconds = outcome.experiment.source, f"{outcome.seconds:.1f}"
-    return setting.say(Text(f"Section {source} of the text · {seconds} seconds", f"课文第 {source} 节 · {seconds} 秒"))
+    return setting.say(Text(f"Section {source} of the text · {seconds} seconds", f"教材第 {source} 节 · {seconds} 秒"))
 
 
 def _claim(experiment: str, each: Judged, setting: Setting) -> str:

@@ -6,7 +6,7 @@ from lamina.textbook.runner import Judged, Outcome
 _VERDICTS = {
     "held": Text("held", "成立"),
     "refuted": Text("refuted", "不成立"),
-    "inconclusive": Text("inconclusive", "未定"),
+    "inconclusive": Text("inconclusive", "无定论"),
 }
 
 
@@ -44,13 +44,13 @@ def tally(outcome: Outcome) -> Text:
     return Text(f"Of {n} claims: {en}; {against.en}.", f"{n} 条论断：{zh}；{against.zh}。")
 
 
-TITLE = Text("The textbook's claims, measured", "课文论断的实测")
+TITLE = Text("The textbook's claims, measured", "教材论断的实测")
 INTRODUCTION = Text(
     "Every claim of the textbook's section on multilayer perceptrons as an experiment. Each claim has a bound that was "
     "set before the measurement and is measured with three seeds: it is held when every seed is within the bound, "
     "refuted when none is, and inconclusive otherwise. A few are expected to be refuted: the text is wrong there.",
-    "把课文“多层感知机”一节的每条论断做成一个实验。每条论断在测量之前就定好界限，并用三个随机种子测量："
-    "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为未定。有几条论断预期不成立：课文在那里有误。",
+    "把教材“多层感知机”一节的每条论断做成一个实验。每条论断在测量之前就定好界限，并用三个随机种子测量："
+    "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为无定论。有几条论断预期不成立：教材在那里有误。",
 )
 QUICK = Text(
     "This was a quick run: less data and fewer epochs than in a full one.",
@@ -59,7 +59,7 @@ QUICK = Text(
 MADE_BY = Text("Made by ", "生成工具：")
 ALL_CLAIMS = Text("All claims", "全部论断")
 CLAIM = Text("claim", "论断")
-CLAIMS = Text("What the text claims", "课文的论断")
+CLAIMS = Text("What the text claims", "教材的论断")
 BOUND = Text("bound", "界限")
 MEASURED = Text("measured", "实测")
 FIGURES = Text("What was measured", "实测结果")

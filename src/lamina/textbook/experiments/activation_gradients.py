@@ -107,7 +107,7 @@ EXPERIMENT = Experiment(
         "The text draws ReLU, sigmoid and tanh on the numbers from -8 to 8, and their gradients by a backward pass "
         "with ones, and reads properties off the curves. Here the same pass is made in float64 on the same grid and on "
         "2,000 numbers drawn at random, and every property is a number.",
-        "课文在 -8 到 8 的区间上画出 ReLU、sigmoid 和 tanh，再以全 1 张量作反向传播画出它们的导数，并从曲线上读出"
+        "教材在 -8 到 8 的区间上画出 ReLU、sigmoid 和 tanh，再以全 1 张量作反向传播画出它们的导数，并从曲线上读出"
         "若干性质。这里以 float64 在同一网格以及 2000 个随机数上作同样的反向传播，把每条性质都化为一个数。",
     ),
     source="4.1.2",
@@ -116,7 +116,7 @@ EXPERIMENT = Experiment(
             "relu-0-or-1",
             Text(
                 "The derivative of ReLU either vanishes or lets the argument through: it is 0 or 1 everywhere.",
-                "ReLU 的导数要么消失，要么让参数通过：处处为 0 或 1。",
+                "ReLU 的导数要么消失，要么让自变量通过：处处为 0 或 1。",
             ),
             "relu_other",
             at_most=0,
@@ -132,7 +132,7 @@ EXPERIMENT = Experiment(
             "prelu",
             Text(
                 "pReLU lets information through for negative arguments: its derivative there is α, and 1 for positive.",
-                "参数为负时，pReLU 仍让一些信息通过：此处导数为 α，参数为正时导数为 1。",
+                "自变量为负时，pReLU 仍让一些信息通过：此处导数为 α，自变量为正时导数为 1。",
             ),
             "prelu_error",
             at_most=1e-14,

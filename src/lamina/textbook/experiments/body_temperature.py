@@ -102,7 +102,7 @@ EXPERIMENT = Experiment(
         "distance from 37 °C. Models are compared by the area under the ROC curve: the probability that of a patient "
         "who died and one who did not, the first is given the greater risk. 0.5 is chance; the true risk gives the "
         "best there is. The MLP gets the temperature alone.",
-        "课文指出：体温高于 37 °C 时，温度越高风险越大；低于 37 °C 时，温度越高风险越小。线性模型无法同时表达这两点；"
+        "教材指出：体温高于 37 °C 时，温度越高风险越大；低于 37 °C 时，温度越高风险越小。线性模型无法同时表达这两点；"
         "以距 37 °C 的距离作特征便可解决。\n\n"
         "这里生成体温在 33 °C 到 41 °C 之间的病人，其死亡风险随体温距 37 °C 的距离增大。各模型以 ROC 曲线下面积（AUC）"
         "比较，即任取一名死者和一名生者，死者被判风险更高的概率：0.5 相当于随机猜测，真实风险给出可能的最大值。"

@@ -200,13 +200,13 @@ EXPERIMENT = Experiment(
         "`lamina.linear_pieces` counts the pieces without sampling. The second is x², which is x minus sawteeth of "
         "falling height (Yarotsky 2017, arXiv 1610.01145, proposition 2). For one layer two facts are used: n units "
         "bend at n points at most, and no function of m linear pieces comes closer to x² than 1/(8m²) everywhere.",
-        "课文说：单隐藏层什么都能表示，但许多函数用更深（而不是更宽）的网络可以更紧凑地逼近。\n\n"
+        "教材说：单隐藏层什么都能表示，但许多函数用更深（而不是更宽）的网络可以更紧凑地逼近。\n\n"
         "这里用手工设定的权重说明两个函数。第一个是锯齿：帐篷映射先升到 1 再降回，只需两个 ReLU 单元；"
         "把它与自身反复复合"
         "（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不靠采样，精确数出线性段。第二个是 x²："
         "它等于 x 减去"
         "高度递减的一列锯齿（Yarotsky 2017，arXiv 1610.01145，命题 2）。对单层网络用到两个事实：n 个单元至多有 n "
-        "个拐点；"
+        "个折点；"
         "任何由 m 段线性函数构成的函数，与 x² 的最大误差都不会小于 1/(8m²)。",
     ),
     source="4.1.1.4",

@@ -148,7 +148,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
                 f"inverse. The square marks the text's pixel {PIXEL}, or the one at its place in a smaller image.",
                 "各像素如何改变某一类别的 logit（红：增大；蓝：减小；种子 0）。线性模型对所有图像只有一幅这样的图，"
                 "即其权重。下两行是对图像取的均值：用半数反转的图像训练的多层感知机，分别在原图处和反转图处；右侧为一幅图像及其反转图。"
-                f"方框标出课文中的像素 {PIXEL}，图像较小时则为相应位置的像素。",
+                f"方框标出教材中的像素 {PIXEL}，图像较小时则为相应位置的像素。",
             ),
         ),
     ]
@@ -165,7 +165,7 @@ EXPERIMENT = Experiment(
         "gains on an image it loses on the image's inverse: its loss is convex and the same for the weights W and -W, "
         "so it is least where no pixel counts at all. Fashion-MNIST, 20,000 images for training; in a quick run, "
         "scikit-learn's digits.",
-        "课文指出：位置 (13, 17) 的像素变亮，究竟增大还是减小图像属于某一类别的可能性，取决于它周围的像素；"
+        "教材指出：位置 (13, 17) 的像素变亮，究竟增大还是减小图像属于某一类别的可能性，取决于它周围的像素；"
         "线性模型却必须对所有图像给出同一回答，因此在反转图像保留类别的世界里注定会失败。\n\n"
         "这里把训练和测试图像各反转一半。在这样的世界里，softmax 回归在一幅图像上之所得，正是在其反转图上之所失："
         "损失函数是凸的，且权重取 W 与 -W 时相同，因而在所有像素都不起作用处取到最小值。数据为 Fashion-MNIST，"

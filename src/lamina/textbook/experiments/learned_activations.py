@@ -94,7 +94,7 @@ def labels() -> dict[str, Text]:
         found[f"alpha_{n}"] = Text(f"α of hidden layer {n}", f"第 {n} 个隐藏层的 α")
         found[f"beta_{n}"] = Text(f"β of hidden layer {n}", f"第 {n} 个隐藏层的 β")
     for name in ACTIVATIONS:
-        found[f"{name}_accuracy"] = Text(f"accuracy with {NAMES[name]}", f"{NAMES[name]} 的准确率")
+        found[f"{name}_accuracy"] = Text(f"accuracy with {NAMES[name]}", f"{NAMES[name]} 的精度")
         found[f"{name}_loss"] = Text(f"log loss with {NAMES[name]}", f"{NAMES[name]} 的对数损失")
     return found
 
@@ -110,12 +110,12 @@ EXPERIMENT = Experiment(
         "(quick) or on half of Fashion-MNIST, with the same seed, data and steps for each activation. α begins at 0.25 "
         "and β at 1. What they bring is the log loss on held-out rows by which they beat ReLU; "
         "the text claims nothing of it, so it is measured and not judged.",
-        "课文说，pReLU，即 max(0, x) + α min(0, x)，为 ReLU 添加了一个线性项，因此即使参数为负，一些信息仍然可以通过。"
-        "课文引用的 He 等人学习 α，并报告了相对 ReLU 的提升；Ramachandran 等人对 β 可学习的 Swish，即 x sigmoid(βx)，"
+        "教材说，pReLU，即 max(0, x) + α min(0, x)，为 ReLU 添加了一个线性项，因此即使自变量为负，一些信息仍然可以通过。"
+        "教材引用的 He 等人学习 α，并报告了相对 ReLU 的提升；Ramachandran 等人对 β 可学习的 Swish，即 x sigmoid(βx)，"
         "也报告了提升。\n\n"
         "这里在手写数字（快速运行）或半个 Fashion-MNIST 上训练有三个隐藏层的网络，每层有一个可学习的数；各激活函数使用"
         "相同的种子、数据和步数。α 的初始值为 0.25，β 为 1。"
-        "它们带来的好处以留出数据上的对数损失比 ReLU 低多少来衡量；课文对此没有断言，因此只测量，不评判。",
+        "它们带来的好处以留出数据上的对数损失比 ReLU 低多少来衡量；教材对此没有断言，因此只测量，不评判。",
     ),
     source="4.1.2.1",
     claims=(
@@ -124,7 +124,7 @@ EXPERIMENT = Experiment(
             Text(
                 "Information still gets through for negative arguments: every layer keeps an α whose size is at least "
                 "0.01.",
-                "参数为负时仍有信息通过：每一层学得的 α 的绝对值都不小于 0.01。",
+                "自变量为负时仍有信息通过：每一层学得的 α 的绝对值都不小于 0.01。",
             ),
             "alpha_size",
             at_least=0.01,

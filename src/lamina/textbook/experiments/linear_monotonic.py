@@ -178,7 +178,7 @@ EXPERIMENT = Experiment(
         "regression, the same on the logarithm, and an MLP on the plain income are compared by how much their log loss "
         "exceeds that of the true probability, the least there is. The output map of a logistic regression saturates "
         "too, but at 1 and where it must: what is linear, and has equal steps, is its logit.",
-        "课文指出：线性意味着单调性。就收入与还款而言，单调是合理的，但关系未必是线性的：收入从 0 增加到 50000，"
+        "教材指出：线性意味着单调性。就收入与还款而言，单调是合理的，但关系未必是线性的：收入从 0 增加到 50000，"
         "比从 100 万增加到 105 万更能提高还款可能性。对收入取对数之类的预处理可使线性更合理。\n\n"
         "这里生成一批贷款，其还款概率处处递增，并在 0.95 处饱和。对逻辑回归、取对数后的逻辑回归以及直接使用收入的"
         "多层感知机，比较其对数损失比真实概率的对数损失（即可能的最小值）高出多少。逻辑回归的输出映射也会饱和，"

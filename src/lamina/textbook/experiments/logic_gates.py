@@ -131,7 +131,7 @@ EXPERIMENT = Experiment(
         "gives the weights to the outputs. This is computed with threshold units and with ReLU.\n\n"
         "Then one MLP with 8 ReLU units learns the 16 operations at once from their truth tables, and so does a linear "
         "model (16 logistic regressions), from which the hidden layer is missing.",
-        "课文说，可以很容易地设计隐藏节点来执行任意计算，例如对一对输入的基本逻辑操作。这样的操作共有 16 种，每张真值表"
+        "教材说，可以很容易地设计隐藏节点来执行任意计算，例如对一对输入的基本逻辑操作。这样的操作共有 16 种，每张真值表"
         "对应一种。手工设定时，真值表的每一行用一个隐藏单元：它在该行为 1，在其余三行为 0；真值表本身就是到输出的权重。"
         "这里分别用阈值单元和 ReLU 计算。\n\n"
         "随后，一个有 8 个 ReLU 单元的 MLP 从真值表同时学习 16 种操作；没有隐藏层的线性模型（16 个逻辑回归）"

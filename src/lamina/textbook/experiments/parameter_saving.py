@@ -96,7 +96,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     right.minorticks_off()
     right.set(
         xlabel=setting.say(Text("thousand parameters", "参数个数（千）")),
-        ylabel=setting.say(Text("test accuracy", "测试准确率")),
+        ylabel=setting.say(Text("test accuracy", "测试精度")),
     )
     right.legend(fontsize=9)
     return [
@@ -106,7 +106,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Left: parameters of dense layers against their width, with inputs and outputs unchanged. Right: test "
                 "accuracy against parameters, by kind of hidden layer; one mark for each seed.",
-                "左：输入和输出大小不变时，稠密层的参数个数与宽度的关系。右：各种隐藏层的测试准确率与参数个数（每个种子一个标记）。",
+                "左：输入和输出大小不变时，稠密层的参数个数与宽度的关系。右：各种隐藏层的测试精度与参数个数（每个种子一个标记）。",
             ),
         )
     ]
@@ -116,7 +116,7 @@ def labels() -> dict[str, Text]:
     found = {}
     for kind, name in NAMES.items():
         found[f"{kind}_parameters"] = Text(f"parameters, {name.en}", f"参数个数，{name.zh}")
-        found[f"{kind}_accuracy"] = Text(f"test accuracy, {name.en}", f"测试准确率，{name.zh}")
+        found[f"{kind}_accuracy"] = Text(f"test accuracy, {name.en}", f"测试精度，{name.zh}")
         found[f"{kind}_loss"] = Text(f"test log loss, {name.en}", f"测试对数损失，{name.zh}")
         found[f"{kind}_seconds"] = Text(f"seconds of the fit, {name.en}", f"训练秒数，{name.zh}")
     return found
@@ -133,7 +133,7 @@ EXPERIMENT = Experiment(
         "narrow matrices, of low rank.\n\n"
         "Here parameters are counted for dense layers of several widths, and networks with two hidden layers of each "
         "kind are trained with the same data and steps on the handwritten digits (quick) or on half of Fashion-MNIST.",
-        "课文说，即使不改变输入或输出大小，全连接层的参数化成本也可能非常高，这可能会促使在参数节省和模型有效性之间"
+        "教材说，即使不改变输入或输出大小，全连接层的参数化成本也可能非常高，这可能会促使在参数节省和模型有效性之间"
         "进行权衡 [Zhang et al., 2021]。Zhang 等人把 W 写成 n 个 Kronecker 积之和（参数化超复数乘法，PHM），只需学习"
         "约 1/n 的权重；另一种办法是两个窄矩阵的乘积，即低秩。\n\n"
         "这里统计不同宽度的稠密层的参数个数，并用相同的数据和步数，在手写数字（快速运行）或半个 Fashion-MNIST 上训练"
@@ -164,7 +164,7 @@ EXPERIMENT = Experiment(
             "effective",
             Text(
                 "With n = 4 the model stays effective: it loses 0.02 of test accuracy at most.",
-                "n = 4 时模型仍然有效：测试准确率至多降低 0.02。",
+                "n = 4 时模型仍然有效：测试精度至多降低 0.02。",
             ),
             "phm_4_cost",
             at_most=0.02,
@@ -183,7 +183,7 @@ EXPERIMENT = Experiment(
         **labels(),
         "doubling": Text("parameters at width 1,024 / at width 512", "宽度 1024 与 512 的参数个数之比"),
         "phm_4_share": Text("hidden parameters of PHM, n = 4 / dense", "n = 4 的 PHM 与稠密层的隐藏层参数之比"),
-        "phm_4_cost": Text("accuracy of dense minus that of PHM, n = 4", "稠密层与 n = 4 的 PHM 的准确率之差"),
+        "phm_4_cost": Text("accuracy of dense minus that of PHM, n = 4", "稠密层与 n = 4 的 PHM 的精度之差"),
         "phm_8_cost": Text("log loss of PHM, n = 8 minus that of dense", "n = 8 的 PHM 与稠密层的对数损失之差"),
     },
     measure=measure,

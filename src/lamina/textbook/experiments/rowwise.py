@@ -187,7 +187,7 @@ EXPERIMENT = Experiment(
         "digits, shows the problems. The way out: at prediction, means and variances that were learned in training, "
         "as every library has it; or layer normalization, which looks at one row only. `lamina.rowwise(model)` tells "
         "which models depend on the minibatch.",
-        "课文指出：非线性函数以逐行方式作用于其输入，一次一个样本，softmax 即是如此；隐藏层的激活函数不仅逐行，"
+        "教材指出：非线性函数以逐行方式作用于其输入，一次一个样本，softmax 即是如此；隐藏层的激活函数不仅逐行，"
         "而且逐元素，无需查看其他隐藏单元的值。最后一道习题问：如果一个非线性一次作用于一个小批量，会导致什么样的问题？"
         "\n\n"
         "这里改变输入的一个元素，看哪些输出随之改变。训练时的批量规范化正是作用于小批量的非线性；"

@@ -120,7 +120,7 @@ EXPERIMENT = Experiment(
         f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} "
         "units: its "
         "matrix is a product through two dimensions, and that is less than a linear model has.",
-        "课文说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。"
+        "教材说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。"
         "仿射函数的仿射函数本身就是仿射函数，"
         "而线性模型已经能够表示任何仿射函数。\n\n"
         "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` "

@@ -114,7 +114,7 @@ EXPERIMENT = Experiment(
         "what the slope changes by there, so that the sum interpolates the function. For a smooth function the error "
         "of this falls as 1/n² (a slope of -2 on log axes), and for the root as 1/n, as root mean square. Beside it, "
         "networks of the same form are trained from random weights on 1,024 points without noise.",
-        "课文说，即使使用单隐藏层网络，给定足够多的节点和正确的权重集，也可以对任何函数进行建模，尽管实际上学习该函数是"
+        "教材说，即使使用单隐藏层网络，给定足够多的节点和正确的权重集，也可以对任何函数进行建模，尽管实际上学习该函数是"
         "困难的部分。这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根。\n\n"
         "正确的权重可以直接写出：n 个 ReLU 单元各从一个等距节点开始，加上该处斜率的变化量，其和便是函数的分段线性插值。"
         "以均方根计，光滑函数的误差按 1/n² 下降（双对数坐标下斜率为 -2），平方根函数则按 1/n 下降。作为对照，同样形式的"
