@@ -32,4 +32,6 @@ def fake(name="fake", measure=value_by_seed, draw=draw_curves, claims=None, **bo
         figures={"value": Text("the value", "值"), "other": Text("another", "另一个")},
         measure=measure,
         draw=draw,
+        data=Text("clothing", "服装"),
+        quick_data=Text("digits", "数字"),
     )

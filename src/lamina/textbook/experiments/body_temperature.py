@@ -171,4 +171,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("patients, generated", "生成的病人数据"),
 )

@@ -292,4 +292,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("functions on the interval from 0 to 1, without noise", "区间 [0, 1] 上的函数，无噪声"),
 )

@@ -250,4 +250,8 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text(
+        "loans, generated; without a claim also default.csv, if it is there",
+        "生成的贷款数据；若有 default.csv，也一并报告，但不作论断",
+    ),
 )

@@ -184,4 +184,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("16 truth tables", "16 张真值表"),
 )

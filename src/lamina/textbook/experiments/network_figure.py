@@ -166,4 +166,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("iris flowers, for the shapes only", "鸢尾花数据，只用其形状"),
 )

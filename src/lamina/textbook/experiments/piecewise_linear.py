@@ -21,8 +21,9 @@ OPTIONS: dict[str, Any] = {
     "weight_decay": 0.0,
     "batch_size": 32,
 }
-# Sigmoid needs longer steps: with those of ReLU it is still a straight line when the others have learned the moons.
-LEARNING_RATES = {"relu": 0.02, "prelu": 0.02, "sigmoid": 0.1}
+# Sigmoid needs longer steps, and more of them: with those of ReLU it is still a straight line when ReLU has learned.
+LEARNING_RATES = {"relu": 0.02, "prelu": 0.02, "sigmoid": 0.2}
+EPOCHS = {"relu": 1, "prelu": 1, "sigmoid": 2}  # times those of ReLU
 
 
 def two_moons(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -74,8 +75,8 @@ def measure(seed: int, setting: Setting) -> Measured:
     rows = two_moons(n, rng)
     models, maps = {}, {}
     for activation in ACTIVATIONS:
-        rate = LEARNING_RATES[activation]
-        run = lamina.prepare(rows, activation=activation, epochs=epochs, learning_rate=rate, seed=seed, **OPTIONS)
+        steps = {"epochs": EPOCHS[activation] * epochs, "learning_rate": LEARNING_RATES[activation]}
+        run = lamina.prepare(rows, activation=activation, seed=seed, **steps, **OPTIONS)
         if activation == "relu":
             maps[0] = regions_of(run.current())
         for record in run.train():
@@ -137,11 +138,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             moons,
             Text(
                 "The linear regions of the ReLU network on the plane while it learns (seed 0): each polygon has one "
-                "affine formula. The colour is the logit in its middle. Before training all biases are 0: the kinks of "
-                "the first layer are straight lines through the point that standardising moves to the origin, the mean "
-                "of the data. Training moves them apart.",
+                "affine formula. The colour is the logit in its middle. Before training all biases are 0: every kink "
+                "runs through one point, the mean of the data, which standardising moves to the origin. Training moves "
+                "them apart.",
                 "ReLU 网络学习过程中平面上的线性区域（种子 0）：每个多边形内是同一个仿射公式，"
-                "颜色是其中心的未规范化的预测。训练之前所有偏置都为 0：第一层的折线都是直线，且都经过同一点，"
+                "颜色是其中心的未规范化的预测。训练之前所有偏置都为 0，因此所有折线都经过同一点，"
                 "即数据的均值（标准化后的原点）；训练使它们彼此分开。",
             ),
         ),

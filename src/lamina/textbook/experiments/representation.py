@@ -180,4 +180,9 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("Fashion-MNIST (clothing, 28 × 28 pixels)", "Fashion-MNIST（服装，28 × 28 像素）"),
+    quick_data=Text(
+        "handwritten digits, half of them inverted (scikit-learn, 8 × 8 pixels)",
+        "手写数字，其中一半反转（scikit-learn，8 × 8 像素）",
+    ),
 )

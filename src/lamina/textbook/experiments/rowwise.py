@@ -312,4 +312,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("handwritten digits (scikit-learn, 8 × 8 pixels)", "手写数字（scikit-learn，8 × 8 像素）"),
 )

@@ -220,4 +220,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("10 features and 6 classes, generated", "生成的数据：10 个特征，6 个类别"),
 )

@@ -233,4 +233,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("the text's numbers -8 to 8, and numbers drawn at random", "教材中 -8 到 8 的数，以及随机数"),
 )
