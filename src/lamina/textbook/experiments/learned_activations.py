@@ -110,7 +110,8 @@ EXPERIMENT = Experiment(
         "(quick) or on half of Fashion-MNIST, with the same seed, data and steps for each activation. α begins at 0.25 "
         "and β at 1. What they bring is the log loss on held-out rows by which they beat ReLU; "
         "the text claims nothing of it, so it is measured and not judged.",
-        "教材说，pReLU，即 max(0, x) + α min(0, x)，为 ReLU 添加了一个线性项，因此即使自变量为负，一些信息仍然可以通过。"
+        "教材说，pReLU，即 max(0, x) + α min(0, x)，为 ReLU 添加了一个线性项，因此即使自变量为负，一些信息仍然可以通"
+        "过。"
         "教材引用的 He 等人学习 α，并报告了相对 ReLU 的提升；Ramachandran 等人对 β 可学习的 Swish，即 x sigmoid(βx)，"
         "也报告了提升。\n\n"
         "这里在手写数字（快速运行）或半个 Fashion-MNIST 上训练有三个隐藏层的网络，每层有一个可学习的数；各激活函数使用"

@@ -152,7 +152,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Along the line y = 0.25 (seed 0): the marks are where the pieces meet; the sigmoid network, which has "
                 "learned the moons as well, is curved and has none.",
-                "沿直线 y = 0.25（种子 0）：圆点和方点是各段相接之处；sigmoid 网络同样学会了“双月”，但它是弯曲的，没有这样的点。",
+                "沿直线 y = 0.25（种子 0）：圆点和方点是各段相接之处；sigmoid 网络同样学会了“双月”，但它是弯曲的，没有"
+                "这样的点。",
             ),
         ),
     ]

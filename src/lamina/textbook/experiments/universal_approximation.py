@@ -256,7 +256,8 @@ EXPERIMENT = Experiment(
         Claim(
             "representing",
             Text(
-                f"With enough nodes ({LARGEST}) and the right weights, each of the three continuous functions is met to "
+                f"With enough nodes ({LARGEST}) and the right weights, each of the three continuous functions is met "
+                f"to "
                 "0.001 in the mean.",
                 f"有足够多的结点（{LARGEST} 个）和正确的权重，三个连续函数的均方根误差都不超过 0.001。",
             ),
@@ -288,7 +289,8 @@ EXPERIMENT = Experiment(
         Claim(
             "step-in-the-mean",
             Text(
-                "In the mean even the step is met: two ReLUs of slope 512 have a root mean square error of 0.03 at most.",
+                "In the mean even the step is met: two ReLUs of slope 512 have a root mean square error of 0.03 at "
+                "most.",
                 "在均方意义下，阶跃函数也能逼近：两个斜率为 512 的 ReLU 的均方根误差至多 0.03。",
             ),
             "step_mean_square",
@@ -311,7 +313,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"Learning is the hard part: with {LARGEST} units, training by the short recipe is left with at least "
                 "twice the error of the weights by hand, for each of the three functions.",
-                f"学习是困难的部分：{LARGEST} 个单元时，对三个函数中的每一个，用简短设置训练后的误差至少是手工权重的两倍。",
+                f"学习是困难的部分：{LARGEST} 个单元时，对三个函数中的每一个，用简短设置训练后的误差至少是手工权重的两"
+                f"倍。",
             ),
             "ratio_least",
             at_least=2,

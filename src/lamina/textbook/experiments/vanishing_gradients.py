@@ -131,8 +131,10 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "depth",
             figure,
             Text(
-                f"Norm of the gradient of the loss by the first layer's weights, before training, in networks of {UNITS} "
-                f"units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and biases that "
+                f"Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
+                f"{UNITS} "
+                f"units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and biases "
+                f"that "
                 "centre the sums, the gradient of sigmoid does not vanish.",
                 f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。"
                 f"× {LARGE}：权重取 {LARGE} 倍，并以偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
@@ -181,7 +183,8 @@ EXPERIMENT = Experiment(
         "problem of vanishing gradients that troubled earlier networks. Backpropagation multiplies the gradient, for "
         "each layer, by the layer's weights and by the derivatives of its activation. Those of sigmoid are 0.25 at "
         "most, those of ReLU 0 or 1; whether the product shrinks depends on the weights as well.\n\n"
-        f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten digits. "
+        f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten "
+        f"digits. "
         "What is measured, in float64 and before training, is the norm of the gradient of the loss by the weights of "
         "the first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and Bengio for "
         "sigmoid and tanh), with those from N(0, 0.01²), which do for one hidden layer, and, for sigmoid, with "
@@ -194,7 +197,8 @@ EXPERIMENT = Experiment(
         "乘积是否缩小，还取决于权重。\n\n"
         f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，在训练之前以 float64 测量损失对第一层权重的"
         "梯度范数。初始权重有三种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的"
-        f"方法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中到"
+        f"方法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中"
+        f"到"
         "导数最大的 0 处，此时乘积大于 1。\n\n"
         "随后用朴素的小批量梯度下降训练这些网络。梯度消失确实有害，由 sigmoid 与自身的对照说明："
         "激活函数、深度、数据和步数都相同，只有初始权重不同。",
@@ -222,9 +226,11 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-any-weights",
             Text(
-                "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value of "
+                "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value "
+                "of "
                 f"its derivative. (Tried with {LARGE} times Glorot's weights.)",
-                f"无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 {LARGE} "
+                f"无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 "
+                f"{LARGE} "
                 "倍检验。）",
             ),
             "sigmoid_large_factor",
@@ -236,7 +242,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"With {LARGE} times Glorot's weights, and biases that centre the sums, a layer of sigmoid multiplies "
                 "the gradient by more than 1: it does not vanish.",
-                f"权重取 Glorot 的 {LARGE} 倍，并以偏置使加权和居中时，每层 sigmoid 使梯度乘以大于 1 的倍数：梯度并不消失。",
+                f"权重取 Glorot 的 {LARGE} 倍，并以偏置使加权和居中时，每层 sigmoid 使梯度乘以大于 1 的倍数：梯度并不消"
+                f"失。",
             ),
             "sigmoid_large_factor",
             at_least=1,
@@ -303,7 +310,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"It is the vanishing that hurts: with {LARGE} times the weights the same sigmoid network of {TRAINED} "
                 "layers learns, to a test accuracy of at least 0.9.",
-                f"有害的正是梯度消失：权重取 {LARGE} 倍时，同样 {TRAINED} 层的 sigmoid 网络就能学习，测试精度至少 0.9。",
+                f"有害的正是梯度消失：权重取 {LARGE} 倍时，同样 {TRAINED} 层的 sigmoid 网络就能学习，测试精度至少 "
+                f"0.9。",
             ),
             "sigmoid_large_accuracy",
             at_least=0.9,
