@@ -75,7 +75,7 @@ def measure(seed: int, setting: Setting) -> Measured:
     rows = two_moons(n, rng)
     models, maps = {}, {}
     for activation in ACTIVATIONS:
-        steps = {"epochs": EPOCHS[activation] * epochs, "learning_rate": LEARNING_RATES[activation]}
+        steps: dict[str, Any] = {"epochs": EPOCHS[activation] * epochs, "learning_rate": LEARNING_RATES[activation]}
         run = lamina.prepare(rows, activation=activation, seed=seed, **steps, **OPTIONS)
         if activation == "relu":
             maps[0] = regions_of(run.current())

@@ -42,7 +42,12 @@ def step(x: Array) -> Array:
 def ramp(n: int) -> Callable[[Array], Array]:
     """The step as two ReLUs can have it: 0 up to 1/2 - 1/(2n), 1 from 1/2 + 1/(2n) on, straight between them."""
     start = 0.5 - 0.5 / n
-    return lambda x: n * (np.maximum(x - start, 0) - np.maximum(x - start - 1 / n, 0))
+
+    def two_units(x: Array) -> Array:
+        y: Array = n * (np.maximum(x - start, 0) - np.maximum(x - start - 1 / n, 0))
+        return y
+
+    return two_units
 
 
 def largest_error_at_the_step(approximation: Callable[[Array], Array]) -> float:
@@ -61,7 +66,12 @@ def squares(function: Callable[[Array], Array], n: int, rng: np.random.Generator
         return units
 
     output, *_ = np.linalg.lstsq(hidden(GRID), function(GRID))
-    return lambda x: hidden(x) @ output
+
+    def approximation(x: Array) -> Array:
+        y: Array = hidden(x) @ output
+        return y
+
+    return approximation
 
 
 def best_parabola(function: Callable[[Array], Array]) -> float:

@@ -107,8 +107,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         for activation, start in CASES:
             if start in starts:
                 means = np.mean([np.log10(each.kept["gradients"][activation, start]) for each in measured], axis=0)
-                name = f"{activation}, × {LARGE}" if start == "large" else activation
-                axis.semilogy(depths, 10.0**means, marker="o", markersize=4, label=name)
+                label = f"{activation}, × {LARGE}" if start == "large" else activation
+                axis.semilogy(depths, 10.0**means, marker="o", markersize=4, label=label)
         axis.set(title=setting.say(STARTS[starts[0]]), xlabel=layers, xticks=depths)
         axis.legend(fontsize=9)
     axes[0].set_ylabel(setting.say(Text("gradient norm, first layer", "第一层的梯度范数")))
