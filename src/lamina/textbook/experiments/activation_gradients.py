@@ -120,6 +120,7 @@ EXPERIMENT = Experiment(
             ),
             "relu_other",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "relu-at-0",
@@ -127,6 +128,7 @@ EXPERIMENT = Experiment(
             "relu_at_zero",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "prelu",
@@ -136,6 +138,7 @@ EXPERIMENT = Experiment(
             ),
             "prelu_error",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-top",
@@ -143,6 +146,7 @@ EXPERIMENT = Experiment(
             "sigmoid_top",
             at_least=0.25,
             at_most=0.25,
+            kind="identity",
         ),
         Claim(
             "sigmoid-top-at-0",
@@ -153,6 +157,7 @@ EXPERIMENT = Experiment(
             "sigmoid_top_at",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "sigmoid-far",
@@ -162,6 +167,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_far",
             at_most=1e-3,
+            kind="identity",
         ),
         Claim(
             "sigmoid-formula",
@@ -171,6 +177,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_formula",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-linear",
@@ -180,6 +187,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_tangent",
             at_most=0.5**3 / 48,
+            kind="identity",
         ),
         Claim(
             "sigmoid-softmax",
@@ -189,6 +197,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_softmax",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-threshold",
@@ -198,6 +207,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_threshold",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-top",
@@ -205,6 +215,7 @@ EXPERIMENT = Experiment(
             "tanh_top",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "tanh-top-at-0",
@@ -212,6 +223,7 @@ EXPERIMENT = Experiment(
             "tanh_top_at",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "tanh-far",
@@ -221,12 +233,14 @@ EXPERIMENT = Experiment(
             ),
             "tanh_far",
             at_most=1e-3,
+            kind="identity",
         ),
         Claim(
             "tanh-formula",
             Text("The derivative of tanh is 1 - tanh²(x).", "tanh 函数的导数为 1 - tanh²(x)。"),
             "tanh_formula",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "tanh-linear",
@@ -236,12 +250,14 @@ EXPERIMENT = Experiment(
             ),
             "tanh_tangent",
             at_most=0.5**3 / 3,
+            kind="identity",
         ),
         Claim(
             "tanh-range",
             Text("tanh squashes its input to between -1 and 1.", "tanh 函数将其输入压缩到 -1 和 1 之间。"),
             "tanh_size",
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "tanh-symmetric",
@@ -251,6 +267,7 @@ EXPERIMENT = Experiment(
             ),
             "tanh_odd",
             at_most=1e-14,
+            kind="identity",
         ),
     ),
     figures={

@@ -119,6 +119,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_both",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "linear",
@@ -129,6 +130,7 @@ EXPERIMENT = Experiment(
             "linear_auc",
             at_least=0.45,
             at_most=0.55,
+            kind="identity",
         ),
         Claim(
             "distance",
@@ -138,6 +140,7 @@ EXPERIMENT = Experiment(
             ),
             "told_short",
             at_most=0.01,
+            kind="identity",
         ),
         Claim(
             "mlp",

@@ -278,6 +278,7 @@ EXPERIMENT = Experiment(
             ),
             "pieces_error",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "counted",
@@ -287,6 +288,7 @@ EXPERIMENT = Experiment(
             ),
             "excess",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "same-function",
@@ -296,6 +298,7 @@ EXPERIMENT = Experiment(
             ),
             "wide_difference",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "compact",
@@ -305,6 +308,7 @@ EXPERIMENT = Experiment(
             ),
             "parameter_ratio",
             at_least=10,
+            kind="identity",
         ),
         Claim(
             "side-by-side",
@@ -317,6 +321,7 @@ EXPERIMENT = Experiment(
             ),
             "learned_error",
             at_least=0.1,
+            kind="identity",
         ),
         Claim(
             "parabola",
@@ -326,6 +331,7 @@ EXPERIMENT = Experiment(
             ),
             "parabola_share",
             at_most=1 + 1e-9,
+            kind="identity",
         ),
         Claim(
             "parabola-compact",
@@ -336,6 +342,7 @@ EXPERIMENT = Experiment(
             ),
             "parabola_ratio",
             at_least=10,
+            kind="identity",
         ),
         Claim(
             "trained-sawtooth",

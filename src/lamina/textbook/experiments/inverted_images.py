@@ -196,6 +196,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_sign",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "mlp-context",

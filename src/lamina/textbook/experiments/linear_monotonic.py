@@ -194,6 +194,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_turns",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "equal-steps",
@@ -204,6 +205,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_unequal",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "logarithm",

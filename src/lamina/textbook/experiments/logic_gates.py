@@ -147,12 +147,14 @@ EXPERIMENT = Experiment(
             ),
             "threshold_error",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "relu",
             Text("So can hidden ReLU units, with the same weights.", "用 ReLU 单元和同样的权重也可以。"),
             "relu_error",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "learned",
@@ -166,6 +168,7 @@ EXPERIMENT = Experiment(
             "linear_xor",
             at_least=2,
             at_most=2,
+            kind="identity",
         ),
         Claim(
             "linear-others",

@@ -89,7 +89,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 
 
 def exactly(name: str, statement: Text, figure: str, value: float) -> Claim:
-    return Claim(name, statement, figure, at_least=value, at_most=value)
+    return Claim(name, statement, figure, at_least=value, at_most=value, kind="identity")
 
 
 EXPERIMENT = Experiment(

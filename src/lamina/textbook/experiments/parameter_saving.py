@@ -150,6 +150,7 @@ EXPERIMENT = Experiment(
             ),
             "doubling",
             at_least=2,
+            kind="identity",
         ),
         Claim(
             "saving",
@@ -159,6 +160,7 @@ EXPERIMENT = Experiment(
             ),
             "phm_4_share",
             at_most=0.3,
+            kind="identity",
         ),
         Claim(
             "effective",

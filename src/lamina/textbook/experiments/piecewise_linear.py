@@ -198,12 +198,14 @@ EXPERIMENT = Experiment(
             ),
             "relu_error",
             at_most=1e-10,
+            kind="identity",
         ),
         Claim(
             "prelu-regions",
             Text("So is a pReLU network.", "pReLU 网络也是如此。"),
             "prelu_error",
             at_most=1e-10,
+            kind="identity",
         ),
         Claim(
             "whole-plane",
@@ -213,6 +215,7 @@ EXPERIMENT = Experiment(
             ),
             "area_error",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "within-distance",
@@ -222,6 +225,7 @@ EXPERIMENT = Experiment(
             ),
             "neighbour_error",
             at_most=1e-10,
+            kind="identity",
         ),
         Claim(
             "relu-straight",

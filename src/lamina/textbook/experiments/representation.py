@@ -146,6 +146,7 @@ EXPERIMENT = Experiment(
             ),
             "output_layer",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "representation",

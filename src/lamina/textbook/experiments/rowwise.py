@@ -204,12 +204,14 @@ EXPERIMENT = Experiment(
             ),
             "activation_elsewhere",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "softmax-rowwise",
             Text("Softmax is rowwise: other rows do not change.", "softmax 是逐行的：其他行不变。"),
             "softmax_rows",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "softmax-not-elementwise",
@@ -218,6 +220,7 @@ EXPERIMENT = Experiment(
             ),
             "softmax_row",
             at_least=1e-3,
+            kind="identity",
         ),
         Claim(
             "batch-norm-neither",
@@ -227,6 +230,7 @@ EXPERIMENT = Experiment(
             ),
             "batch_rows",
             at_least=1e-3,
+            kind="identity",
         ),
         Claim(
             "same-row",
@@ -245,6 +249,7 @@ EXPERIMENT = Experiment(
             ),
             "batch_alone",
             at_least=1,
+            kind="identity",
         ),
         Claim(
             "train-and-test",
@@ -273,6 +278,7 @@ EXPERIMENT = Experiment(
             ),
             "batch_predicts",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "layer-norm",
@@ -282,6 +288,7 @@ EXPERIMENT = Experiment(
             ),
             "layer_company",
             at_most=1e-9,
+            kind="identity",
         ),
     ),
     figures={

@@ -140,6 +140,7 @@ EXPERIMENT = Experiment(
             ),
             "extra",
             at_least=1,
+            kind="identity",
         ),
         Claim(
             "one-layer",
@@ -147,6 +148,7 @@ EXPERIMENT = Experiment(
             "layers",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "same-function",
@@ -156,6 +158,7 @@ EXPERIMENT = Experiment(
             ),
             "difference",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "no-lower-loss",
@@ -193,6 +196,7 @@ EXPERIMENT = Experiment(
             "narrow_rank",
             at_least=NARROW,
             at_most=NARROW,
+            kind="identity",
         ),
         Claim(
             "narrow-worse",

@@ -185,12 +185,14 @@ EXPERIMENT = Experiment(
             ),
             "sum_error",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "probabilities-positive",
             Text("Outputs are valid probabilities: none is below 0.", "输出是有效的概率分布：没有一个小于 0。"),
             "least_probability",
             at_least=0,
+            kind="identity",
         ),
         Claim(
             "minimised",
@@ -220,6 +222,7 @@ EXPERIMENT = Experiment(
             ),
             "borrowed",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "same-accuracy",

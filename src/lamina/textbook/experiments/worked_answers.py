@@ -126,6 +126,7 @@ EXPERIMENT = Experiment(
             "text_error",
             at_most=1e-12,
             expected="refuted",
+            kind="identity",
         ),
         Claim(
             "tanh-text-at-0",
@@ -137,6 +138,7 @@ EXPERIMENT = Experiment(
             at_least=1,
             at_most=1,
             expected="refuted",
+            kind="identity",
         ),
         Claim(
             "tanh-reason",
@@ -147,12 +149,14 @@ EXPERIMENT = Experiment(
             ),
             "reason_error",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-right",
             Text("The derivative of tanh is 4e / (1 + e)².", "tanh 的导数为 4e / (1 + e)²。"),
             "right_error",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-right-at-0",
@@ -160,12 +164,14 @@ EXPERIMENT = Experiment(
             "right_at_zero",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "relu-of-relu",
             Text("ReLU of ReLU is ReLU.", "ReLU 的 ReLU 仍是 ReLU。"),
             "relu_twice",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "prelu-linear",
@@ -176,6 +182,7 @@ EXPERIMENT = Experiment(
             "bend_at_zero",
             at_most=1e-12,
             expected="refuted",
+            kind="identity",
         ),
         Claim(
             "prelu-piecewise",
@@ -185,6 +192,7 @@ EXPERIMENT = Experiment(
             ),
             "bend_elsewhere",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "prelu-slope",
@@ -194,6 +202,7 @@ EXPERIMENT = Experiment(
             ),
             "slope_squared",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "prelu-negative",
@@ -203,12 +212,14 @@ EXPERIMENT = Experiment(
             ),
             "negative_alpha",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-sigmoid",
             Text("tanh(x) + 1 = 2 sigmoid(2x).", "tanh(x) + 1 = 2 sigmoid(2x)。"),
             "identity",
             at_most=1e-14,
+            kind="identity",
         ),
     ),
     figures={
