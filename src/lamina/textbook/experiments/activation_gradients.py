@@ -49,7 +49,7 @@ def measure(seed: int, setting: Setting) -> Measured:
         "tanh_far": float(tanh_[x.abs() >= 8].max()),
         "tanh_formula": largest(tanh_ - (1 - tanh * tanh)),
         "tanh_tangent": largest(torch.tanh(near) - near),
-        "tanh_size": largest(tanh),
+        "tanh_gap": float((1 - tanh.abs()).min()),
         "tanh_odd": largest(torch.tanh(-x) + tanh),
     }
     return Measured(figures)
@@ -66,7 +66,13 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     for (name, function), (left, right) in zip(functions.items(), axes, strict=True):
         left.plot(x, function(x))
         left.set_ylabel(name)
-        right.plot(x, gradient(function, x))
+        slope = gradient(function, x)
+        # ReLU's derivative and pReLU's jump at 0, where they have the value from the left: no line joins the two sides.
+        jumps = name in ("relu", "prelu")
+        for side in (x <= 0, x > 0) if jumps else (x < 9,):
+            right.plot(x[side], slope[side], color="#2f7fd1", linestyle="-")
+        if jumps:
+            right.plot(0, slope[x == 0], "o", color="#2f7fd1", markersize=4)
         right.set_ylim(-0.05, 1.1)
     axes[0, 0].set_title(setting.say(Text("function", "函数")))
     axes[0, 1].set_title(setting.say(Text("gradient", "导数")))
@@ -254,9 +260,15 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "tanh-range",
-            Text("tanh squashes its input to between -1 and 1.", "tanh 函数将其输入压缩到 -1 和 1 之间。"),
-            "tanh_size",
-            at_most=1,
+            Text(
+                "tanh squashes its input to between -1 and 1, and reaches neither: the smallest distance from them is "
+                "above 0. (Beyond |x| = 19 float64 rounds it to 0.)",
+                "tanh 函数将其输入压缩到 -1 和 1 之间，且取不到这两个值：与它们的最小距离大于 0。（|x| 超过 19 时，"
+                "float64 "
+                "将其舍入为 0。）",
+            ),
+            "tanh_gap",
+            at_least=2.0**-53,
             kind="identity",
         ),
         Claim(
@@ -288,7 +300,7 @@ EXPERIMENT = Experiment(
         "tanh_far": Text("largest tanh′ for |x| ≥ 8", "|x| ≥ 8 时 tanh′ 的最大值"),
         "tanh_formula": Text("largest error of the formula of tanh′", "tanh′ 公式的最大误差"),
         "tanh_tangent": Text("largest distance of tanh from x", "tanh 与 x 的最大差"),
-        "tanh_size": Text("largest |tanh|", "|tanh| 的最大值"),
+        "tanh_gap": Text("smallest 1 - |tanh|", "1 - |tanh| 的最小值"),
         "tanh_odd": Text("largest |tanh(-x) + tanh(x)|", "|tanh(-x) + tanh(x)| 的最大值"),
     },
     measure=measure,

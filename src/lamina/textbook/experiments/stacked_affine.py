@@ -120,7 +120,7 @@ EXPERIMENT = Experiment(
         f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} "
         "units: its "
         "matrix is a product through two dimensions, and that is less than a linear model has.",
-        "教材说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。"
+        "教材说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外没有任何好处。"
         "仿射函数的仿射函数本身就是仿射函数，"
         "而线性模型已经能够表示任何仿射函数。\n\n"
         "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` "
@@ -172,8 +172,8 @@ EXPERIMENT = Experiment(
         Claim(
             "no-better-score",
             Text(
-                "The problem is not solved: on new rows the deep network is not one point of accuracy better.",
-                "问题没有得到解决：在新数据上，深层网络的精度提高不到一个百分点。",
+                "The problem is not solved: on new examples the deep network is not one point of accuracy better.",
+                "问题没有得到解决：在新样本上，深层网络的精度提高不到一个百分点。",
             ),
             "accuracy_gain",
             at_most=0.01,
