@@ -85,7 +85,7 @@ def measure(seed: int, setting: Setting) -> Measured:
     difference = losses["phm_8"] - losses["dense"]  # image by image
     figures["phm_8_errors"] = float(difference.mean() / (difference.std(ddof=1) / len(difference) ** 0.5))
     in_order = [figures[f"{kind}_accuracy"] for kind in ("dense", "phm_2", "phm_4", "phm_8")]
-    figures["least_step"] = float(-np.diff(in_order).max())
+    figures["least_step"] = float(min(np.subtract(in_order[:-1], in_order[1:])))
     figures["one_image"] = 1 / test.n_rows
     return Measured(figures, {"by_width": by_width})
 
