@@ -158,9 +158,8 @@ def _used(tree: ast.Module) -> set[str]:
     constants = [
         node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and not _is_experiment(node)
     ]
-    reached: set[str] = set()
-    open_: list[ast.AST] = [functions["measure"], functions["draw"], *constants]
-    reached |= {"measure", "draw"}
+    reached = {"measure", "draw"} & functions.keys()
+    open_: list[ast.AST] = [*constants, *(functions[name] for name in sorted(reached))]
     while open_:
         names = {node.id for node in ast.walk(open_.pop()) if isinstance(node, ast.Name)}
         new = names & functions.keys() - reached

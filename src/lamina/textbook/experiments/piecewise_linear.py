@@ -116,8 +116,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         axes.add_collection(shown)
         axes.set(xlim=X_RANGE, ylim=Y_RANGE)
         axes.grid(False)
-        en, zh = f"epoch {epoch}: {regions.n_regions} regions", f"第 {epoch} 轮：{regions.n_regions} 个区域"
-        axes.set_title(setting.say(Text(en, zh)))
+        n = regions.n_regions
+        axes.set_title(setting.say(Text(f"epoch {epoch}: {n} regions", f"第 {epoch} 轮：{n} 个区域")))
         axes.set(xlabel="x" if axes in grid[1] else "", ylabel="y" if axes in grid[:, 0] else "")
     difference = Text("logit, lower minus upper moon", "未规范化的预测，下月减上月")
     moons.colorbar(shown, ax=grid, extend="both", label=setting.say(difference))
