@@ -37,7 +37,7 @@ td a { text-decoration: none; } td a:hover, td a:focus { text-decoration: underl
 .verdict { font-weight: 600; } .held { color: var(--held); } .inconclusive { color: var(--inconclusive); }
 .kind { color: var(--soft); font-size: .8rem; border: 1px solid var(--rule); border-radius: .6rem; padding: 0 .45rem;
   white-space: nowrap; }
-nav ol { columns: 2 19rem; padding-left: 1.8rem; } nav li { margin: .2rem 0; }
+nav ol { columns: 2 19rem; column-gap: 2.5rem; padding-left: 1.8rem; } nav li { margin: .2rem 0; }
 .unexpected { color: var(--wrong); text-decoration: underline wavy; text-underline-offset: .25em; }
 ol.claims { padding-left: 1.6rem; } ol.claims li { margin: .5rem 0; }
 figure { margin: 1.2rem 0; } figcaption { color: var(--soft); font-size: .9rem; }

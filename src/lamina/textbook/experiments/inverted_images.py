@@ -271,8 +271,8 @@ EXPERIMENT = Experiment(
             "softmax 回归对原图和反转图都判对的比例，半数反转",
         ),
         "linear_exceptions": Text(
-            "of these, images of another class than the one that grey is taken for",
-            "其中不属于灰色图像所判类别的图像数",
+            "images that it has right as they are and inverted, of another class than grey is taken for",
+            "原图和反转图都判对、而又不属于灰色图像所判类别的图像数",
         ),
         "linear_sign": Text(
             "share of images with the minority sign of the pixel's effect, softmax regression",

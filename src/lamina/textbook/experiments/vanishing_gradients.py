@@ -101,7 +101,7 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     layers = setting.say(Text("layers", "层数"))
-    figure, axes = canvas(1, 2, width=7.8, height=3.5, sharey=True)
+    figure, axes = canvas(1, 2, width=7.8, height=3.5)
     depths = measured[0].kept["depths"]
     for axis, starts in zip(axes, (("matched", "large"), ("small",)), strict=True):
         for activation, start in CASES:
@@ -125,7 +125,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         axis.plot(depths, means, marker=marker, markersize=5, label=setting.say(name))
     axis.axhline(0.1, color="#8a7a1f", linestyle=":", linewidth=1, label=setting.say(Text("chance", "随机猜测")))
     axis.set(xlabel=layers, xticks=depths, ylim=(0, 1.04), ylabel=setting.say(Text("test accuracy", "测试精度")))
-    axis.legend(loc="center left", fontsize=9)
+    axis.legend(loc="center right", bbox_to_anchor=(1, 0.38), fontsize=9)
     return [
         Drawing(
             "depth",
