@@ -109,15 +109,17 @@ INTRODUCTION = Text(
     "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为无定论。有几条论断预期不成立：教材在那里有误。",
 )
 KINDS = Text(
-    "Claims are of two kinds. What is marked “by definition or proof” is so by definition, by construction or by a "
-    "theorem, and its measurement checks only that the program does what the formula says. All others could have come "
+    "Claims are of two kinds. What is marked “by definition or proof” is true or false by definition, by construction "
+    "or "
+    "by a theorem, and its measurement checks only that the program does what the formula says. All others could have "
+    "come "
     "out otherwise.",
-    "论断分两类。标有“定义或可证”的，由定义、构造或定理即知，测量只检验程序是否与公式一致；其余论断本可能得到别的结果。",
+    "论断分两类。标有“定义或可证”的，由定义、构造或定理即可判定真假，测量只检验程序是否与公式一致；其余论断本可能得到别的结果。",
 )
 EDITION = (
     Text("The text is section 4.1 of the Chinese edition of ", "教材是《动手学深度学习》中文版第 4.1 节（"),
     Text("Dive into Deep Learning", "多层感知机"),
-    Text(" (in the current English edition, ", "；现行英文版为 "),
+    Text(" (in the current English edition, ", "；现行英文版为"),
     Text("section 5.1", "第 5.1 节"),
     Text(
         "). What is quoted here is a Chinese translation of the English page whose words are not always those of the "

@@ -208,7 +208,6 @@ EXPERIMENT = Experiment(
             ),
             "least_step",
             at_least=0,
-            expected="refuted",
         ),
     ),
     figures={

@@ -82,11 +82,12 @@ def best_parabola(function: Callable[[Array], Array]) -> float:
 
 def trained(function: Callable[[Array], Array], n: int, seed: int, setting: Setting) -> Callable[[Array], Array]:
     """The same layer of ``n`` ReLU units with weights that are learned from 1,024 points of ``function``."""
+    short = setting.quick and n < LARGEST  # claims are about the widest
     x = np.linspace(0, 1, 1024)
     model = lamina.fit(
         (x[:, None], function(x)), task="regression", hidden_units=(n,), numeric="standard", dropout=0.0,
         weight_decay=0.0, early_stopping=False, baselines=False, batch_size=64, learning_rate=0.02,
-        epochs=24 if setting.quick else 150, seed=seed,
+        epochs=24 if short else 150, seed=seed,
     )  # fmt: skip
     return lambda at: np.asarray(model.predict(at[:, None]), dtype=np.float64)
 
@@ -119,7 +120,7 @@ def measure(seed: int, setting: Setting) -> Measured:
     figures["trained_error"] = max(errors[-1] for errors in learned.values())
     figures |= {f"ratio_{name}": learned[name][-1] / hand[name][-1] for name in FUNCTIONS}
     figures |= {f"default_ratio_{name}": default[name] / hand[name][-1] for name in FUNCTIONS}
-    figures["ratio_least"] = min(figures[f"ratio_{name}"] for name in FUNCTIONS)
+    figures["ratio_smooth"] = min(figures["ratio_sine"], figures["ratio_bump"])
     figures["default_least"] = min(figures[f"default_ratio_{name}"] for name in FUNCTIONS)
     at_step = [*(ramp(n) for n in HAND_WIDTHS), trained(step, LARGEST, seed, setting)]
     figures["step_least"] = min(largest_error_at_the_step(each) for each in at_step)
@@ -169,11 +170,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             figure,
             Text(
                 "Error of one hidden layer of ReLU units against its width: built by hand from equidistant knots, and "
-                "trained by a fixed short recipe (one line for each seed). The error by hand of a smooth function "
+                "trained by a fixed recipe (one line for each seed). The error by hand of a smooth function "
                 "falls with the square of the width. A small trained network may do better, since it chooses its own "
                 "knots; a large one falls behind. Diamonds: the library's default recipe. Left, as well: units with "
                 "the activation z², whose error does not fall at all.",
-                "单隐藏层 ReLU 网络的误差与宽度的关系：用等距分点手工构造，以及用固定的简短设置训练（每个种子一条线）。"
+                "单隐藏层 ReLU 网络的误差与宽度的关系：用等距分点手工构造，以及用固定设置训练（每个种子一条线）。"
                 "对光滑函数，手工构造的误差与宽度的平方成反比。小网络训练后可能更好，因为分点由它自己选择；"
                 "大网络则落在后面。菱形：库的默认设置。左图中还有激活函数为 z² 的网络，其误差完全不下降。",
             ),
@@ -222,8 +223,12 @@ EXPERIMENT = Experiment(
         "one of n equidistant knots and adds what the slope changes by there, so that the sum interpolates the "
         "function. For a smooth function the error of this falls as 1/n² (a slope of -2 on log axes), and for the root "
         "as 1/n, as root mean square. Beside it, networks of the same form are trained from random weights on 1,024 "
-        "points without noise, by a short fixed recipe and by Lamina's own default one, which encodes the number x by "
-        "pieces first and so is no longer of quite the same form.",
+        "points without noise, by a fixed recipe and by Lamina's own default one, which encodes the number x by "
+        "pieces first and so is no longer of quite the same form. For √x the equidistant knots are not the best ones: "
+        "training "
+        "chooses its own and comes close, to less than twice the error in a first full run of 150 epochs, which "
+        "refuted "
+        "the claim for this function; of the recipe it is the claim on both smooth functions that holds.",
         "教材说，即使使用单隐藏层网络，给定足够多的结点和正确的权重集，也可以对任何函数进行建模，尽管实际上学习该函数是"
         "困难的部分。作为定理（Cybenko 1989；Leshno 等 1993），它有三个条件，书中没有写出：函数是连续的；在紧集（例如"
         "闭区间）上逼近；激活函数不是多项式。此时最大误差可以任意小。如果函数有跳跃，那么激活函数连续的网络无论多宽，"
@@ -232,8 +237,10 @@ EXPERIMENT = Experiment(
         "这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根；再取一个阶跃函数，"
         "以及激活函数 z²。正确的权重可以直接写出：n 个 ReLU 单元各从一个等距分点开始，加上该处斜率的变化量，"
         "其和便是函数的分段线性插值。以均方根计，光滑函数的误差按 1/n² 下降（双对数坐标下斜率为 -2），平方根函数则按 "
-        "1/n 下降。作为对照，同样形式的网络从随机权重出发，用 1024 个无噪声的点训练：一种是简短的固定设置，"
-        "另一种是 Lamina 自己的默认设置；后者先对数 x 作分段编码，形式已不完全相同。",
+        "1/n 下降。作为对照，同样形式的网络从随机权重出发，用 1024 个无噪声的点训练：一种是固定设置，"
+        "另一种是 Lamina 自己的默认设置；后者先对数 x 作分段编码，形式已不完全相同。"
+        "对 √x 来说，等距分点并不是最好的分点；训练会自己选择分点，在首次完整运行（150 轮）中误差已不到手工的两倍，"
+        "因此这一论断对该函数不成立，只对两个光滑函数成立。",
     ),
     source="4.1.1.4",
     claims=(
@@ -326,13 +333,22 @@ EXPERIMENT = Experiment(
         Claim(
             "learning",
             Text(
-                f"Learning is the hard part: with {LARGEST} units, training by the short recipe is left with at least "
-                "twice the error of the weights by hand, for each of the three functions.",
-                f"学习是困难的部分：{LARGEST} 个单元时，对三个函数中的每一个，用简短设置训练后的误差至少是手工权重的两"
-                f"倍。",
+                f"Learning is the hard part: with {LARGEST} units, training by the fixed recipe is left with at least "
+                "twice the error of the weights by hand, for both smooth functions.",
+                f"学习是困难的部分：{LARGEST} 个单元时，对两个光滑函数，用固定设置训练后的误差至少是手工权重的两倍。",
             ),
-            "ratio_least",
+            "ratio_smooth",
             at_least=2,
+        ),
+        Claim(
+            "learning-root",
+            Text(
+                f"So it is for √x, by the same recipe with {LARGEST} units: at least twice the error by hand.",
+                f"对 √x 也是如此：同样的设置，{LARGEST} 个单元，误差至少是手工权重的两倍。",
+            ),
+            "ratio_root",
+            at_least=2,
+            expected="refuted",
         ),
         Claim(
             "learning-default",
@@ -349,10 +365,13 @@ EXPERIMENT = Experiment(
         **labels(),
         "hand_error": Text(f"largest error by hand, {LARGEST} units", f"手工构造的最大误差，{LARGEST} 个单元"),
         "trained_error": Text(f"largest error trained, {LARGEST} units", f"训练的最大误差，{LARGEST} 个单元"),
-        "ratio_least": Text(
-            "smallest error trained / error by hand of the three functions", "三个函数的训练误差与手工误差之比的最小值"
+        "ratio_smooth": Text(
+            "smallest error trained / error by hand of a smooth function", "光滑函数的训练误差与手工误差之比的最小值"
         ),
-        "default_least": Text("the same, Lamina's default recipe", "同上，Lamina 的默认设置"),
+        "default_least": Text(
+            "smallest error trained / error by hand of the three functions, Lamina's default recipe",
+            "三个函数的训练误差与手工误差之比的最小值，Lamina 的默认设置",
+        ),
         "step_least": Text("smallest of the largest errors at the step", "各网络在阶跃处的最大误差中的最小值"),
         "step_mean_square": Text(
             f"root mean square error at the step, two ReLUs of slope {2 * LARGEST}",
