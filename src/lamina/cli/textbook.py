@@ -35,8 +35,8 @@ def textbook(
 ) -> int:
     """Measure every claim of the textbook's section on multilayer perceptrons, or those of the experiments NAME.
 
-    Writes DIR/index.html (one page that loads nothing), DIR/figures/*.svg and DIR/notebooks/*.ipynb. Exits with 4 where
-    a claim is refuted that should hold, or the reverse.
+    Writes DIR/index.html (one page that loads nothing), DIR/figures/*.svg and DIR/notebooks/*.ipynb. Exits with 4 if a
+    claim is refuted that should hold, or the reverse.
     """
     from lamina.textbook import words
     from lamina.textbook.drawing import require_matplotlib

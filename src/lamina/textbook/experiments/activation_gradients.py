@@ -112,9 +112,11 @@ EXPERIMENT = Experiment(
     about=Text(
         "The text draws ReLU, sigmoid and tanh on the numbers from -8 to 8, and their gradients by a backward pass "
         "with ones, and reads properties off the curves. Here the same pass is made in float64 on the same grid and on "
-        "2,000 numbers drawn at random, and every property is a number.",
+        "2,000 numbers drawn at random, and every property is a number. (What the Chinese text calls a reasoning or a "
+        "parameter that is let through is the argument, the input of the function.)",
         "教材在 -8 到 8 的区间上画出 ReLU、sigmoid 和 tanh，再以全 1 张量作反向传播画出它们的导数，并从曲线上读出"
-        "若干性质。这里以 float64 在同一网格以及 2000 个随机数上作同样的反向传播，把每条性质都化为一个数。",
+        "若干性质。这里以 float64 在同一网格以及 2000 个随机数上作同样的反向传播，把每条性质都化为一个数。"
+        "（书中所说得以通过的“论证”和“参数”，都应为“自变量”，即函数的输入。）",
     ),
     source="4.1.2",
     claims=(

@@ -239,7 +239,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 
 EXPERIMENT = Experiment(
     name="deep-instead-of-wide",
-    title=Text("Deep instead of wide", "以深代宽"),
+    title=Text("Deep instead of wide", "用深度代替宽度"),
     about=Text(
         "The text: one hidden layer can do anything, but many functions are approximated more compactly by deeper "
         "networks than by wider ones.\n\n"

@@ -252,7 +252,7 @@ EXPERIMENT = Experiment(
             Text(
                 "To the MLP it depends on the other pixels: trained on images as they are, in at least a tenth of them "
                 "the pixel's effect has the other sign.",
-                "对多层感知机而言，这取决于其他像素：即使用未反转的图像训练，至少一成图像中该像素的作用方向相反。",
+                "对多层感知机而言，这取决于其他像素：即便用未反转的图像训练，至少一成图像中该像素的作用方向相反。",
             ),
             "mlp_sign",
             at_least=0.1,

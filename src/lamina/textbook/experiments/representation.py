@@ -162,7 +162,7 @@ EXPERIMENT = Experiment(
             "pixels",
             Text(
                 "On the pixels it is not: there it is more than one point below the MLP.",
-                "在像素上则不然：其精度比多层感知机低一个百分点以上。",
+                "在像素上不合适：其精度比多层感知机低一个百分点以上。",
             ),
             "pixels_gap",
             at_least=0.01,

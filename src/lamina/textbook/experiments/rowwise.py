@@ -198,7 +198,7 @@ EXPERIMENT = Experiment(
         "而且逐元素，无需查看其他隐藏单元的值。最后一道习题问：如果一个非线性一次作用于一个小批量，会导致什么样的问题？"
         "\n\n"
         "这里改变输入的一个元素，看哪些输出随之改变。训练时的批量规范化正是作用于小批量的非线性；"
-        "用 scikit-learn 的 digits 训练一个带有它的多层感知机，便可看到这些问题。出路是：预测时改用训练中得到的"
+        "用 scikit-learn 的 digits 训练一个带有它的多层感知机，就能看到这些问题。解决办法是：预测时改用训练中得到的"
         "均值与方差，各种库都这样做；或者改用只看一个样本的层规范化。`lamina.rowwise(model)` 能指出模型是否依赖于小批"
         "量。",
     ),
@@ -285,7 +285,7 @@ EXPERIMENT = Experiment(
             "statistics",
             Text(
                 "What to do: with means and variances from training, prediction is rowwise.",
-                "对策：使用训练中得到的均值与方差，预测便是逐行的。",
+                "对策：使用训练中得到的均值与方差，预测就是逐行的。",
             ),
             "batch_predicts",
             at_most=1e-9,

@@ -170,7 +170,8 @@ EXPERIMENT = Experiment(
         "Here it is done again, from scratch in NumPy (`lamina/textbook/scratch.py`), by the library "
         "(`hidden_units=()`), and with the hidden layers that the text goes on to. Fashion-MNIST, 30,000 images for "
         "training and all 10,000 for the test; in a quick run, scikit-learn's digits.",
-        "教材回顾：先从零开始、再用库实现的 softmax 回归，从低分辨率图像中识别了 10 种服装。其间把输出强制转换为有效的"
+        "教材回顾：先从零开始、再用库实现的 softmax 回归，从低分辨率图像中识别了 10 种服装。在此过程中，把输出强制转换"
+        "为有效的"
         "概率分布，应用损失函数，并根据模型参数将其最小化。\n\n"
         "这里重做一遍：用 NumPy 从零实现（`lamina/textbook/scratch.py`）、用库实现（`hidden_units=()`），"
         "再加上教材接下来引入的隐藏层。数据为 Fashion-MNIST，训练用 30000 幅，测试用全部 10000 幅；"
