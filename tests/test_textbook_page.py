@@ -235,26 +235,42 @@ def code_without(name, content):
     return re.sub(r"(CLOTHING|DRAWN) = {.*?}", "", "\n".join(code_cells(content)), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "name", [each if each in QUICK_ONES else pytest.param(each, marks=pytest.mark.slow) for each in EXPERIMENTS]
-)
-def test_a_notebook_runs_to_its_end_with_the_verdicts_of_the_page(name, capsys, monkeypatch):
+def run_notebook(name, monkeypatch, seeds=None):
+    """Run every cell, with other seeds where some are given, and return what the names in it stand for."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     mpl.use("Agg")
     monkeypatch.setattr(plt, "show", lambda: None)
-    setting = Setting(quick=True)
     namespace: dict = {}
     with mpl.rc_context():
-        for source in code_cells(json.loads(notebook(load(name), setting))):
+        for source in code_cells(json.loads(notebook(load(name), QUICK))):
+            if seeds is not None:
+                source = re.sub(r"(?<=for seed in )\([\d, ]+\)", repr(seeds), source)
             exec(compile(source, name, "exec"), namespace)
     plt.close("all")
+    return namespace
+
+
+@pytest.mark.parametrize("name", QUICK_ONES)
+def test_a_notebook_runs_to_its_end_with_the_verdicts_of_the_page(name, capsys, monkeypatch):
+    run_notebook(name, monkeypatch)
     printed = capsys.readouterr().out.splitlines()
-    outcome = run_one(load(name), setting)
+    outcome = run_one(load(name), QUICK)
     verdicts = [(line.split(": ")[0], line.split(": ")[-1]) for line in printed[: len(outcome.judged)]]
     assert verdicts == [(each.claim.name, each.verdict) for each in outcome.judged]
     assert printed[len(outcome.judged) :] == [drawn.caption.en for drawn in outcome.drawn]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in QUICK_ONES])
+def test_a_notebook_measures_what_its_experiment_measures(name, monkeypatch):
+    seed = load(name).seeds[0]
+    (measured,) = run_notebook(name, monkeypatch, seeds=(seed,))["measured"]
+    expected = load(name).measure(seed, QUICK).figures
+    assert measured.figures.keys() == expected.keys()
+    for key in expected:
+        assert key.endswith("_seconds") or measured.figures[key] == expected[key], key
 
 
 def test_an_experiment_in_public_names():

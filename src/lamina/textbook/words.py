@@ -110,10 +110,8 @@ INTRODUCTION = Text(
 )
 KINDS = Text(
     "Claims are of two kinds. What is marked “by definition or proof” is true or false by definition, by construction "
-    "or "
-    "by a theorem, and its measurement checks only that the program does what the formula says. All others could have "
-    "come "
-    "out otherwise.",
+    "or by a theorem, and its measurement checks only that the program does what the formula says. All others could "
+    "have come out otherwise.",
     "论断分两类。标有“定义或可证”的，由定义、构造或定理即可判定真假，测量只检验程序是否与公式一致；其余论断本可能得到别的结果。",
 )
 EDITION = (

@@ -266,8 +266,7 @@ EXPERIMENT = Experiment(
                 "tanh squashes its input to between -1 and 1, and reaches neither: the smallest distance from them is "
                 "above 0. (Beyond |x| = 19 float64 rounds it to 0.)",
                 "tanh 函数将其输入压缩到 -1 和 1 之间，且取不到这两个值：与它们的最小距离大于 0。（|x| 超过 19 时，"
-                "float64 "
-                "将其舍入为 0。）",
+                "float64 将其舍入为 0。）",
             ),
             "tanh_gap",
             at_least=2.0**-53,

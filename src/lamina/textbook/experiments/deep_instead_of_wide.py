@@ -218,10 +218,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             teeth,
             Text(
                 f"Above: a tent map composed with itself. Below: an eighth of {LEARNED} compositions, and what one "
-                "layer "
-                "with as many units learned of them (seed 0).",
-                f"上：帐篷映射与自身的复合。下：{LEARNED} 次复合（只画前八分之一），"
-                "以及同样多的单元放在一层里学到的结果（种子 0）。",
+                "layer with as many units learned of them (seed 0).",
+                f"上：帐篷映射与自身的复合。下：{LEARNED} 次复合（只画前八分之一），以及同样多的单元放在一层里学到的结"
+                "果（种子 0）。",
             ),
         ),
         Drawing(
@@ -243,30 +242,23 @@ EXPERIMENT = Experiment(
     about=Text(
         "The text: one hidden layer can do anything, but many functions are approximated more compactly by deeper "
         "networks than by wider ones.\n\n"
-        "Two functions show it, with weights set by hand. The first is a sawtooth: the tent map, which goes up to "
-        "1 and "
-        "down again and takes two ReLU units, composed with itself (Telgarsky 2016, arXiv 1602.04485). "
+        "Two functions show it, with weights set by hand. The first is a sawtooth: the tent map, which goes up to 1 "
+        "and down again and takes two ReLU units, composed with itself (Telgarsky 2016, arXiv 1602.04485). "
         "`lamina.linear_pieces` counts the pieces without sampling. The second is x², which is x minus sawteeth of "
         "falling height (Yarotsky 2017, arXiv 1610.01145, proposition 2). For one layer two facts are used: n units "
         "bend at n points at most, and no function of m linear pieces comes closer to x² than 1/(8m²) everywhere.\n\n"
         "What can be represented need not be what is learned. Therefore both functions are also learned, by a network "
-        "of "
-        "3 hidden layers of 14 units and by one of a single layer of 154 units: 463 parameters each, with the same "
+        "of 3 hidden layers of 14 units and by one of a single layer of 154 units: 463 parameters each, with the same "
         "data, optimizer (AdamW), steps and learning rate. In trials with other seeds depth helped for the sawtooth "
-        "and "
-        "width for x², and with L-BFGS the difference was small and of either sign: this is one recipe, not a law.",
+        "and width for x², and with L-BFGS the difference was small and of either sign: this is one recipe, not a law.",
         "教材说：单隐藏层什么都能表示，但许多函数用更深（而不是更宽）的网络可以更紧凑地逼近。\n\n"
-        "这里用手工设定的权重说明两个函数。第一个是锯齿：帐篷映射先升到 1 再降回，只需两个 ReLU 单元；"
-        "把它与自身反复复合"
-        "（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不靠采样，精确数出线性段。第二个是 x²："
-        "它等于 x 减去"
-        "高度递减的一列锯齿（Yarotsky 2017，arXiv 1610.01145，命题 2）。对单层网络用到两个事实：n 个单元至多有 n "
-        "个折点；"
-        "任何由 m 段线性函数构成的函数，与 x² 的最大误差都不会小于 1/(8m²)。\n\n"
+        "这里用手工设定的权重说明两个函数。第一个是锯齿：帐篷映射先升到 1 再降回，只需两个 ReLU 单元；把它与自身反复复"
+        "合（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不靠采样，精确数出线性段。第二个是 x²：它等于 "
+        "x 减去高度递减的一列锯齿（Yarotsky 2017，arXiv 1610.01145，命题 2）。对单层网络用到两个事实：n 个单元至多有 n "
+        "个折点；任何由 m 段线性函数构成的函数，与 x² 的最大误差都不会小于 1/(8m²)。\n\n"
         "能表示的未必能学到。因此还让网络学习这两个函数：一个有 3 个隐藏层，每层 14 个单元；另一个只有一层，154 个单"
-        "元。"
-        "两者各有 463 个参数，数据、优化器（AdamW）、步数和学习率都相同。用别的种子试验时，学习锯齿是深度有利，"
-        "学习 x² 是宽度有利；改用 L-BFGS 时差别很小，有正有负。这只是一种训练设置，不是普遍规律。",
+        "元。两者各有 463 个参数，数据、优化器（AdamW）、步数和学习率都相同。用别的种子试验时，学习锯齿是深度有利，学"
+        "习 x² 是宽度有利；改用 L-BFGS 时差别很小，有正有负。这只是一种训练设置，不是普遍规律。",
     ),
     source="4.1.1.4",
     claims=(
@@ -313,8 +305,7 @@ EXPERIMENT = Experiment(
         Claim(
             "side-by-side",
             Text(
-                f"As many units side by side stay far from the sawtooth of {LEARNED} layers, 0.1 on average "
-                "(provably: "
+                f"As many units side by side stay far from the sawtooth of {LEARNED} layers, 0.1 on average (provably: "
                 "each piece crosses 1/2 once at most).",
                 f"把同样多的单元并排放在一层里，与 {LEARNED} 层的锯齿平均相差至少 0.1（可以证明：每段至多穿过 1/2 "
                 "一次）。",
@@ -348,8 +339,7 @@ EXPERIMENT = Experiment(
             "trained-sawtooth",
             Text(
                 f"Trained, too: with 463 parameters each, 3 layers come closer to the sawtooth of {2**TAUGHT} pieces "
-                f"than "
-                "one.",
+                "than one.",
                 f"训练之后也是如此：各有 463 个参数时，3 层比单层更接近 {2**TAUGHT} 段的锯齿。",
             ),
             "trained_sawtooth_ratio",

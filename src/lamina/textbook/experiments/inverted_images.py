@@ -179,14 +179,12 @@ EXPERIMENT = Experiment(
         "Here half of all images, in training and in test, are inverted. Of an image and its inverse, the logits of a "
         "softmax regression add up to those of grey, twice. So it can be right about both only for the one class that "
         "it takes grey for: about half of its accuracy is lost by construction, before anything is learned. And what "
-        "it "
-        "gains on an image it loses on the inverse: the expected loss is convex and the same for the weights W and -W, "
-        "so it is least where no pixel counts at all, at log 10 = 2.303, the loss of guessing.\n\n"
-        "Guessing is right on one image in ten. That about one in four is right here is no contradiction: the "
-        "training images are a finite sample, so that W is not quite 0, and accuracy asks only which logit is the "
-        "largest, by however little. A W that is right on the upright images would have half of all images right, were "
-        "it "
-        "ever so small. The loss is what shows that nothing is gained.\n\n"
+        "it gains on an image it loses on the inverse: the expected loss is convex and the same for the weights W and "
+        "-W, so it is least where no pixel counts at all, at log 10 = 2.303, the loss of guessing.\n\n"
+        "Guessing is right on one image in ten. That about one in four is right here is no contradiction: the training "
+        "images are a finite sample, so that W is not quite 0, and accuracy asks only which logit is the largest, by "
+        "however little. A W that is right on the upright images would have half of all images right, were it ever so "
+        "small. The loss is what shows that nothing is gained.\n\n"
         "Fashion-MNIST, 20,000 images for training; in a quick run, scikit-learn's digits.",
         "教材指出：位置 (13, 17) 的像素变亮，究竟增大还是减小图像属于某一类别的可能性，取决于它周围的像素；"
         "线性模型却必须对所有图像给出同一回答，因此在反转图像保留类别的世界里注定会失败。\n\n"
@@ -214,8 +212,7 @@ EXPERIMENT = Experiment(
             "right-once",
             Text(
                 "A softmax regression that is right about an image is wrong about its inverse, except for the one "
-                "class "
-                "that it takes a grey image for.",
+                "class that it takes a grey image for.",
                 "softmax 回归如果判对一幅图像，就会判错其反转图，它判给灰色图像的那一个类别除外。",
             ),
             "linear_exceptions",

@@ -171,8 +171,8 @@ def draw_real(real: list[Any], setting: Setting, income_label: Text) -> Drawing:
     caption = Text(
         "The same models on the 10,000 customers of default.csv, whatever they show, without a claim: log loss on 3,000"
         f" of them that were held out, mean of the seeds: {losses.en}.",
-        "同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。"
-        f"留出的 3000 名客户上的对数损失（各种子的均值）：{losses.zh}。",
+        "同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。留出的 3000 名客户上的对数损失（各种子的均"
+        f"值）：{losses.zh}。",
     )
     return Drawing("default-table", figure, caption)
 

@@ -117,8 +117,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             figure,
             Text(
                 "What the four models make of XOR on and around the unit square; the circles hold the right answers. "
-                "The "
-                "linear model says 0.5 everywhere: it decides nothing.",
+                "The linear model says 0.5 everywhere: it decides nothing.",
                 "四个模型在单位正方形及其周围给出的异或（XOR）结果；圆圈内为正确答案。线性模型处处为 0.5，等于没有回"
                 "答。",
             ),
@@ -149,11 +148,10 @@ EXPERIMENT = Experiment(
         "model (16 logistic regressions), from which the hidden layer is missing.",
         "教材说，可以很容易地设计隐藏结点来执行任意计算，例如对一对输入的基本逻辑操作。这样的操作共有 16 种，每张真值表"
         "对应一种。\n\n"
-        "异或（XOR）是经典的例子，两个隐藏单元就够了：ReLU(A + B) - 2 ReLU(A + B - 1) 依次为 0、1、1、0。要同时得到全部"
-        " "
-        "16 种，可以查表：真值表的每一行用一个隐藏单元，它在该行为 1，在其余三行为 0；真值表本身就是到输出的权重。"
-        "这并没有揭示某种操作的结构，而且 n 个输入需要 2^n 个单元；但它说明每种操作都能实现。这里分别用阈值单元和 ReLU "
-        "计算。\n\n"
+        "异或（XOR）是经典的例子，两个隐藏单元就够了：ReLU(A + B) - 2 ReLU(A + B - 1) 依次为 0、1、1、0。要同时得到全"
+        "部 16 种，可以查表：真值表的每一行用一个隐藏单元，它在该行为 1，在其余三行为 0；真值表本身就是到输出的权重。这"
+        "并没有揭示某种操作的结构，而且 n 个输入需要 2^n 个单元；但它说明每种操作都能实现。这里分别用阈值单元和 ReLU 计"
+        "算。\n\n"
         "随后，一个有 8 个 ReLU 单元的 MLP 从真值表同时学习 16 种操作；没有隐藏层的线性模型（16 个逻辑回归）也同样学"
         "习。",
     ),

@@ -145,11 +145,10 @@ EXPERIMENT = Experiment(
         "narrow matrices, of low rank.\n\n"
         "Here parameters are counted for dense layers of several widths, and networks with two hidden layers of each "
         "kind are trained with the same data and steps on the handwritten digits (quick) or on half of Fashion-MNIST. "
-        "The differences "
-        "are small: in a quick run one of the 600 test images is 0.0017 of the accuracy, and the 0.02 that a claim "
-        "allows is twelve images. n = 8 may therefore come out more accurate than n = 4 although it has fewer "
-        "parameters. The trade-off is judged by the log loss, image by image: its mean difference must be at least two "
-        "standard errors.",
+        "The differences are small: in a quick run one of the 600 test images is 0.0017 of the accuracy, and the 0.02 "
+        "that a claim allows is twelve images. n = 8 may therefore come out more accurate than n = 4 although it has "
+        "fewer parameters. The trade-off is judged by the log loss, image by image: its mean difference must be at "
+        "least two standard errors.",
         "教材说，即使不改变输入或输出大小，全连接层的参数化成本也可能非常高，这可能会促使在参数节省和模型有效性之间"
         "进行权衡 [Zhang et al., 2021]。Zhang 等人把 W 写成 n 个 Kronecker 积之和（参数化超复数乘法，PHM），只需学习"
         "约 1/n 的权重；另一种办法是两个窄矩阵的乘积，即低秩。\n\n"

@@ -166,13 +166,11 @@ EXPERIMENT = Experiment(
     name="piecewise-linear",
     title=Text("Piecewise linear functions", "分段线性函数"),
     about=Text(
-        "The text: the ReLU function is piecewise linear, and so is its variant pReLU, which adds a linear term. "
-        "Sums "
+        "The text: the ReLU function is piecewise linear, and so is its variant pReLU, which adds a linear term. Sums "
         "and compositions of such functions are piecewise linear too, and therefore so are the networks.\n\n"
         "Networks with two hidden layers of ReLU, of pReLU and of sigmoid learn two moons. `lamina.linear_regions` "
-        "cuts "
-        "the plane into the polygons on which a network is one affine formula, exactly and without sampling; here it "
-        "is compared with the network's own outputs. So is `lamina.local_formula`, at points as far away as it says "
+        "cuts the plane into the polygons on which a network is one affine formula, exactly and without sampling; here "
+        "it is compared with the network's own outputs. So is `lamina.local_formula`, at points as far away as it says "
         "that it holds. Last, a test that knows nothing of these tools: on a very short segment, is the value in the "
         "middle the mean of the values at both ends?",
         "教材说：ReLU 函数是分段线性的；它的变体 pReLU 添加了一个线性项，也是如此。这类函数的和与复合仍是分段线性的，"

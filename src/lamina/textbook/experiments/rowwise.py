@@ -164,8 +164,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "A minibatch of 6 rows and 5 units: blue are the outputs that change when the input at the cross does. "
                 "ReLU is elementwise, softmax rowwise, batch normalization neither.",
-                "6 行、5 个单元的小批量：叉号处的输入改变时，蓝色的输出随之改变。"
-                "ReLU 是逐元素的，softmax 是逐行的，批量规范化两者都不是。",
+                "6 行、5 个单元的小批量：叉号处的输入改变时，蓝色的输出随之改变。ReLU 是逐元素的，softmax 是逐行的，批"
+                "量规范化两者都不是。",
             ),
         ),
         Drawing(
@@ -274,8 +274,7 @@ EXPERIMENT = Experiment(
             "order",
             Text(
                 "Fourth problem: the order of the examples matters; predicted in minibatches as in training, but "
-                "sorted by "
-                "class, they are recognised less often by at least ten points.",
+                "sorted by class, they are recognised less often by at least ten points.",
                 "问题四：样本的次序有影响；如果按训练方式预测，且小批量按类别排序，精度至少下降十个百分点。",
             ),
             "sorted_lost",

@@ -137,8 +137,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
                 "Cross-entropy in training (seed 0): from scratch over all rows after each epoch, by the library the "
                 "mean over the epoch's minibatches, that of the MLP with dropout.",
                 "训练中的交叉熵（种子 0）：从零实现的曲线是每轮之后全部样本上的损失；用库实现的曲线是该轮各小批量损失的"
-                "均值，"
-                "其中多层感知机使用了暂退法。",
+                "均值，其中多层感知机使用了暂退法。",
             ),
         ),
         Drawing(
@@ -171,11 +170,10 @@ EXPERIMENT = Experiment(
         "(`hidden_units=()`), and with the hidden layers that the text goes on to. Fashion-MNIST, 30,000 images for "
         "training and all 10,000 for the test; in a quick run, scikit-learn's digits.",
         "教材回顾：先从零开始、再用库实现的 softmax 回归，从低分辨率图像中识别了 10 种服装。在此过程中，把输出强制转换"
-        "为有效的"
-        "概率分布，应用损失函数，并根据模型参数将其最小化。\n\n"
-        "这里重做一遍：用 NumPy 从零实现（`lamina/textbook/scratch.py`）、用库实现（`hidden_units=()`），"
-        "再加上教材接下来引入的隐藏层。数据为 Fashion-MNIST，训练用 30000 幅，测试用全部 10000 幅；"
-        "快速运行时用 scikit-learn 的 digits。",
+        "为有效的概率分布，应用损失函数，并根据模型参数将其最小化。\n\n"
+        "这里重做一遍：用 NumPy 从零实现（`lamina/textbook/scratch.py`）、用库实现（`hidden_units=()`），再加上教材接下"
+        "来引入的隐藏层。数据为 Fashion-MNIST，训练用 30000 幅，测试用全部 10000 幅；快速运行时用 scikit-learn 的 "
+        "digits。",
     ),
     source="4.1",
     claims=(

@@ -223,24 +223,20 @@ EXPERIMENT = Experiment(
         "one of n equidistant knots and adds what the slope changes by there, so that the sum interpolates the "
         "function. For a smooth function the error of this falls as 1/n² (a slope of -2 on log axes), and for the root "
         "as 1/n, as root mean square. Beside it, networks of the same form are trained from random weights on 1,024 "
-        "points without noise, by a fixed recipe and by Lamina's own default one, which encodes the number x by "
-        "pieces first and so is no longer of quite the same form. For √x the equidistant knots are not the best ones: "
-        "training "
-        "chooses its own and comes close, to less than twice the error in a first full run of 150 epochs, which "
-        "refuted "
-        "the claim for this function; of the recipe it is the claim on both smooth functions that holds.",
+        "points without noise, by a fixed recipe and by Lamina's own default one, which encodes the number x by pieces "
+        "first and so is no longer of quite the same form. For √x the equidistant knots are not the best ones: "
+        "training chooses its own and comes close, to less than twice the error in a first full run of 150 epochs, "
+        "which refuted the claim for this function; of the recipe it is the claim on both smooth functions that holds.",
         "教材说，即使使用单隐藏层网络，给定足够多的结点和正确的权重集，也可以对任何函数进行建模，尽管实际上学习该函数是"
-        "困难的部分。作为定理（Cybenko 1989；Leshno 等 1993），它有三个条件，书中没有写出：函数是连续的；在紧集（例如"
-        "闭区间）上逼近；激活函数不是多项式。此时最大误差可以任意小。如果函数有跳跃，那么激活函数连续的网络无论多宽，"
-        "最大误差都不小于跳跃的一半，只有均方误差仍会下降。如果激活函数是多项式，那么网络无论多宽，都是同次数的多项式。"
-        "\n\n"
-        "这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根；再取一个阶跃函数，"
-        "以及激活函数 z²。正确的权重可以直接写出：n 个 ReLU 单元各从一个等距分点开始，加上该处斜率的变化量，"
-        "其和就是函数的分段线性插值。以均方根计，光滑函数的误差按 1/n² 下降（双对数坐标下斜率为 -2），平方根函数则按 "
-        "1/n 下降。作为对照，同样形式的网络从随机权重出发，用 1024 个无噪声的点训练：一种是固定设置，"
-        "另一种是 Lamina 自己的默认设置；后者先对数 x 作分段编码，形式已不完全相同。"
-        "对 √x 来说，等距分点并不是最好的分点；训练会自己选择分点，在首次完整运行（150 轮）中误差已不到手工的两倍，"
-        "因此这一论断对该函数不成立，只对两个光滑函数成立。",
+        "困难的部分。作为定理（Cybenko 1989；Leshno 等 1993），它有三个条件，书中没有写出：函数是连续的；在紧集（例如闭"
+        "区间）上逼近；激活函数不是多项式。此时最大误差可以任意小。如果函数有跳跃，那么激活函数连续的网络无论多宽，最大"
+        "误差都不小于跳跃的一半，只有均方误差仍会下降。如果激活函数是多项式，那么网络无论多宽，都是同次数的多项式。\n\n"
+        "这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根；再取一个阶跃函数，以及激活函数 "
+        "z²。正确的权重可以直接写出：n 个 ReLU 单元各从一个等距分点开始，加上该处斜率的变化量，其和就是函数的分段线性插"
+        "值。以均方根计，光滑函数的误差按 1/n² 下降（双对数坐标下斜率为 -2），平方根函数则按 1/n 下降。作为对照，同样形"
+        "式的网络从随机权重出发，用 1024 个无噪声的点训练：一种是固定设置，另一种是 Lamina 自己的默认设置；后者先对数 "
+        "x 作分段编码，形式已不完全相同。对 √x 来说，等距分点并不是最好的分点；训练会自己选择分点，在首次完整运行（150 "
+        "轮）中误差已不到手工的两倍，因此这一论断对该函数不成立，只对两个光滑函数成立。",
     ),
     source="4.1.1.4",
     claims=(
@@ -278,8 +274,7 @@ EXPERIMENT = Experiment(
             "representing",
             Text(
                 f"With enough nodes ({LARGEST}) and the right weights, each of the three continuous functions is met "
-                f"to "
-                "0.001 in the mean.",
+                "to 0.001 in the mean.",
                 f"有足够多的结点（{LARGEST} 个）和正确的权重，三个连续函数的均方根误差都不超过 0.001。",
             ),
             "hand_error",

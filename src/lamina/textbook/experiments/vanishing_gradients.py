@@ -131,11 +131,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "depth",
             figure,
             Text(
-                f"Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
-                f"{UNITS} "
-                f"units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and biases "
-                f"that "
-                "centre the sums, the gradient of sigmoid does not vanish.",
+                "Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
+                f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and "
+                "biases that centre the sums, the gradient of sigmoid does not vanish.",
                 f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。"
                 f"× {LARGE}：权重取 {LARGE} 倍，并以偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
             ),
@@ -184,24 +182,23 @@ EXPERIMENT = Experiment(
         "each layer, by the layer's weights and by the derivatives of its activation. Those of sigmoid are 0.25 at "
         "most, those of ReLU 0 or 1; whether the product shrinks depends on the weights as well.\n\n"
         f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten "
-        f"digits. "
-        "What is measured, in float64 and before training, is the norm of the gradient of the loss by the weights of "
-        "the first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and Bengio for "
-        "sigmoid and tanh), with those from N(0, 0.01²), which do for one hidden layer, and, for sigmoid, with "
-        f"{LARGE} times Glorot's weights and biases that centre the sums at 0, where the derivative is largest: there "
-        "the product is above 1.\n\n"
+        "digits. What is measured, in float64 and before training, is the norm of the gradient of the loss by the "
+        "weights of the first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and "
+        "Bengio for sigmoid and tanh), with those from N(0, 0.01²), which do for one hidden layer, and, for sigmoid, "
+        f"with {LARGE} times Glorot's weights and biases that centre the sums at 0, where the derivative is largest: "
+        "there the product is above 1.\n\n"
         "Then such networks are trained by plain minibatch gradient descent. That a vanishing gradient hurts is shown "
-        "by sigmoid against itself: the same activation, depth, data and steps, with the two kinds of initial weights.",
-        "教材说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。反向传播每经过一层，"
-        "就把梯度乘以该层的权重，再乘以该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；"
-        "乘积是否缩小，还取决于权重。\n\n"
-        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，在训练之前以 float64 测量损失对第一层权重的"
-        "梯度范数。初始权重有三种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的"
-        f"方法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中"
-        f"到"
+        "by sigmoid against itself: the same activation, depth, data and steps, with the two kinds of initial "
+        "weights.",
+        "教材说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。反向传播每经过一层，就把"
+        "梯度乘以该层的权重，再乘以该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；乘积是否缩小，"
+        "还取决于权重。\n\n"
+        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，在训练之前以 float64 测量损失对第一层权重的梯"
+        "度范数。初始权重有三种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方"
+        f"法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中到"
         "导数最大的 0 处，此时乘积大于 1。\n\n"
-        "随后用朴素的小批量梯度下降训练这些网络。梯度消失确实有害，由 sigmoid 与自身的对照说明："
-        "激活函数、深度、数据和步数都相同，只有初始权重不同。",
+        "随后用朴素的小批量梯度下降训练这些网络。梯度消失确实有害，由 sigmoid 与自身的对照说明：激活函数、深度、数据和"
+        "步数都相同，只有初始权重不同。",
     ),
     source="4.1.2.1",
     claims=(
@@ -227,11 +224,9 @@ EXPERIMENT = Experiment(
             "sigmoid-any-weights",
             Text(
                 "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value "
-                "of "
-                f"its derivative. (Tried with {LARGE} times Glorot's weights.)",
-                f"无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 "
-                f"{LARGE} "
-                "倍检验。）",
+                f"of its derivative. (Tried with {LARGE} times Glorot's weights.)",
+                "无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 "
+                f"{LARGE} 倍检验。）",
             ),
             "sigmoid_large_factor",
             at_most=0.25,

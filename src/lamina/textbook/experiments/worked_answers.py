@@ -108,12 +108,11 @@ EXPERIMENT = Experiment(
         "e = exp(-2x), which is not. Its numerator 2e - e² is 1 - (1 - e)²: the 1 in 1 - (1 - e)² / (1 + e)² was not "
         "brought over the denominator (1 + e)². Brought over it, it is (1 + e)² / (1 + e)², and the numerator becomes "
         "(1 + e)² - (1 - e)² = 4e. The right form is 4e / (1 + e)².",
-        "教材给出了习题的解答：tanh 导数的闭式、ReLU 的 ReLU 与 pReLU 的 pReLU，以及 tanh(x) + 1 = 2 sigmoid(2x)。"
-        "这里以 float64 在教材的网格和 2000 个随机数上计算每个答案，并与反向传播或函数本身对照。\n\n"
-        "对 tanh 的导数，教材先给出 1 - tanh²(x)，这是正确的；随后写成 (2e - e²) / (1 + e)²，其中 e = exp(-2x)，"
-        "这是错误的。分子 2e - e² 就是 1 - (1 - e)²：在 1 - (1 - e)² / (1 + e)² 中，前面的 1 没有通分到分母 (1 + e)² "
-        "上。"
-        "通分后这个 1 应为 (1 + e)² / (1 + e)²，分子就成为 (1 + e)² - (1 - e)² = 4e。正确的形式是 4e / (1 + e)²。",
+        "教材给出了习题的解答：tanh 导数的闭式、ReLU 的 ReLU 与 pReLU 的 pReLU，以及 tanh(x) + 1 = 2 sigmoid(2x)。这里"
+        "以 float64 在教材的网格和 2000 个随机数上计算每个答案，并与反向传播或函数本身对照。\n\n"
+        "对 tanh 的导数，教材先给出 1 - tanh²(x)，这是正确的；随后写成 (2e - e²) / (1 + e)²，其中 e = exp(-2x)，这是错"
+        "误的。分子 2e - e² 就是 1 - (1 - e)²：在 1 - (1 - e)² / (1 + e)² 中，前面的 1 没有通分到分母 (1 + e)² 上。通分"
+        "后这个 1 应为 (1 + e)² / (1 + e)²，分子就成为 (1 + e)² - (1 - e)² = 4e。正确的形式是 4e / (1 + e)²。",
     ),
     source="4.1.4",
     claims=(
