@@ -32,7 +32,7 @@ tr:last-child > td { border-bottom: 0; } th { background: var(--panel); font-wei
 td.words { min-width: 12rem; } td.result { min-width: 5.5rem; word-break: keep-all; }
 td.nowrap, td.number { white-space: nowrap; } td.number { text-align: right; }
 th.number { text-align: right; }
-td.group { background: var(--panel); font-weight: 600; }
+td.group { background: var(--panel); font-weight: 600; } td.group .small { font-weight: 400; }
 td a { text-decoration: none; } td a:hover, td a:focus { text-decoration: underline; }
 .verdict { font-weight: 600; } .held { color: var(--held); } .inconclusive { color: var(--inconclusive); }
 .kind { color: var(--soft); font-size: .8rem; border: 1px solid var(--rule); border-radius: .6rem; padding: 0 .45rem;
