@@ -63,8 +63,8 @@ def neighbour_error(model: lamina.Model, rng: np.random.Generator) -> float:
 def straight(model: lamina.Model, rng: np.random.Generator) -> float:
     """Return on which share of 2,000 line segments of length 0.01 the logits are linear, to rounding.
 
-    Shorter ones would hide a curve behind rounding, where sigmoid is nearly flat: those of length 0.001, which were tried
-    first, hid 9 % in a full run. Longer ones would cross more kinks.
+    Shorter ones would hide a curve behind rounding, where sigmoid is nearly flat: those of length 0.001, which were
+    tried first, hid 9 % in a full run. Longer ones would cross more kinks.
     """
     middle, angle = LOW + SIZE * rng.random((2_000, 2)), rng.uniform(0, np.pi, 2_000)
     half = 0.005 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
