@@ -9,6 +9,7 @@ import pytest
 import lamina
 from lamina.cli.main import cli
 from lamina.textbook.runner import EXPERIMENTS, load
+from lamina.textbook.words import CHINESE_EDITION, ENGLISH_EDITION
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "textbook"
@@ -44,7 +45,9 @@ def test_an_experiment_has_a_page_with_its_claims_and_its_code(name):
     rows = [line for line in page.partition("## Code")[0].splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [claim.name for claim in experiment.claims]
     for row, claim in zip(rows, experiment.claims, strict=True):
-        assert row.endswith(f"| {claim.bound} | {claim.expected} |")
+        kind = "by definition or proof" if claim.kind == "identity" else "measurement"
+        assert row.endswith(f"| {kind} | {claim.bound} | {claim.expected} |")
+    assert experiment.data.en in page
     assert '\nEXPERIMENT = Experiment(\n    name="' in page
 
 
@@ -77,8 +80,29 @@ def test_every_file_that_a_page_links_to_is_there():
         links = re.findall(r"\]\(([^)#]+)\)", text)
         assert links, page.name
         for link in links:
+            if link.startswith("https://"):
+                assert link in (CHINESE_EDITION, ENGLISH_EDITION)
+                continue
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_a_cell_keeps_its_characters(maker):
     assert maker._cell("|x| < 1, a * b, **not** `a|b < c`") == r"\|x\| &lt; 1, a \* b, **not** `a\|b < c`"
+
+
+def test_the_page_about_notebooks_names_experiments_and_constants_that_are_there():
+    text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
+    named = {
+        name for row in re.findall(r"^\| [^|]+ \| ([a-z, -]+) \|$", text, re.MULTILINE) for name in row.split(", ")
+    }
+    assert named - {"notebooks", "---"} <= set(EXPERIMENTS)
+    assert len(named) > 8
+    (command,) = re.findall(r"^lamina textbook (.*) --quick", text, re.MULTILINE)
+    assert set(command.split()) <= set(EXPERIMENTS)
+    sources = "".join(
+        (ROOT / "src/lamina/textbook/experiments").joinpath(f).read_text("utf-8")
+        for f in ("vanishing_gradients.py", "universal_approximation.py", "piecewise_linear.py")
+    )
+    for constant in ("UNITS", "HAND_WIDTHS", "LEARNING_RATES"):
+        assert f"`{constant}`" in text
+        assert re.search(rf"^{constant}\b.*=", sources, re.MULTILINE)

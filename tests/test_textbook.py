@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -133,10 +134,12 @@ def test_the_command_writes_the_folder_and_prints_the_table(tmp_path, registered
     assert run(["textbook", "--out", str(out), "--quick"]) == 0
     printed = capsys.readouterr()
     assert [line.split() for line in printed.out.splitlines()] == [
-        ["claim", "measured", "bound", "verdict"],
-        ["fake/low", "2", "(1", "…", "3)", "≤", "3", "held"],
-        ["second/low", "2", "(1", "…", "3)", "≥", "4", "refuted,", "as", "expected"],
-        ["third/low", "2", "(1", "…", "3)", "≤", "2", "inconclusive"],
+        ["claim", "measured", "bound", "kind", "verdict"],
+        ["fake/low", "2", "(1", "…", "3)", "≤", "3", "measured", "held"],
+        ["second/low", "2", "(1", "…", "3)", "≥", "4", "measured", "refuted,", "as", "expected"],
+        ["third/low", "2", "(1", "…", "3)", "≤", "2", "measured", "inconclusive"],
+        *(f"data of {name}, quick: digits; in a full run: clothing".split() for name in ("fake", "second", "third")),
+        ["Of", "3", "claims:", "1", "held,", "1", "refuted,", "1", "inconclusive;", "none", "against", "expectation."],
         ["page:", str(out / "index.html")],
     ]
     assert printed.err == ""
@@ -150,6 +153,20 @@ def test_the_command_writes_the_folder_and_prints_the_table(tmp_path, registered
     svg = (out / "figures" / "fake-curves.svg").read_text(encoding="utf-8")
     assert ET.fromstring(svg.encode()).tag.endswith("svg")
     assert 'id="third.low"' in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_command_speaks_chinese(tmp_path, registered, capsys):
+    registered(fake(at_most=0.5), fake("second", at_least=4, expected="refuted", kind="identity"))
+    assert run(["textbook", "--out", str(tmp_path), "--lang", "zh"]) == 4
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "论断        实测       界限   类别        结论",
+        "fake/low    2 (1 … 3)  ≤ 0.5  实测        不成立（与预期相反）",
+        "second/low  2 (1 … 3)  ≥ 4    定义或可证  不成立（如预期）",
+        "2 条论断：2 条不成立；1 条与预期相反。其中 1 条由定义或证明即知。",
+        f"页面：{tmp_path / 'index.html'}",
+    ]
+    assert printed.err == "错误：论断 fake/low 不成立，与预期相反：实测 2 (1 … 3)，界限 ≤ 0.5。\n"
 
 
 @pytest.mark.parametrize(
@@ -175,6 +192,8 @@ def test_the_json_object(tmp_path, registered, capsys):
         "name": "fake",
         "title": "假实验",
         "source": "4.1",
+        "data": "服装",
+        "seeds": [0, 1, 2],
         "failure": None,
         "claims": [
             {
@@ -183,6 +202,7 @@ def test_the_json_object(tmp_path, registered, capsys):
                 "figure": "value",
                 "at_least": None,
                 "at_most": 0.5,
+                "kind": "measurement",
                 "expected": "held",
                 "verdict": "refuted",
                 "mean": 2.0,
@@ -195,6 +215,14 @@ def test_the_json_object(tmp_path, registered, capsys):
         "notebook": str(tmp_path / "notebooks" / "fake.ipynb"),
     }
     assert second["claims"][0]["verdict"] == "held"
+
+
+def test_the_json_object_says_what_a_quick_run_was_measured_on(tmp_path, registered, capsys):
+    registered(fake(at_most=3, kind="identity"))
+    assert run(["textbook", "--out", str(tmp_path), "--json", "--quick"]) == 0
+    (experiment,) = json.loads(capsys.readouterr().out)["experiments"]
+    assert experiment["data"] == "digits"
+    assert experiment["claims"][0]["kind"] == "identity"
 
 
 def test_only_the_named_experiments_run(tmp_path, registered, capsys):
@@ -263,10 +291,15 @@ def test_the_list(tmp_path, registered, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     registered(fake(at_most=3), fake("second", at_most=3))
     assert run(["textbook", "--list", "--lang", "zh"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "名称    节   论断  标题",
+        "fake    4.1     1  假实验",
+        "second  4.1     1  假实验",
+    ]
+    assert run(["textbook", "fake", "--list"]) == 0
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["name", "section", "claims", "title"],
-        ["fake", "4.1", "1", "假实验"],
-        ["second", "4.1", "1", "假实验"],
+        ["fake", "4.1", "1", "A", "fake", "&", "its", "<title>"],
     ]
     assert run(["textbook", "second", "--list", "--json"]) == 0
     expected = [{"name": "second", "section": "4.1", "claims": 1, "title": "A fake & its <title>"}]
@@ -280,7 +313,8 @@ def test_the_list(tmp_path, registered, capsys, monkeypatch):
 def texts(value):
     """Every ``Text`` in an experiment."""
     claims = [claim.statement for claim in value.claims]
-    return [value.title, value.about, *claims, *value.figures.values()]
+    data = [each for each in (value.data, value.quick_data) if each is not None]
+    return [value.title, value.about, *claims, *value.figures.values(), *data]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -318,6 +352,42 @@ def test_what_the_textbook_got_wrong():
     assert outcome.figures["right_at_zero"].values == (1.0, 1.0, 1.0)
     # The grid's step is 0.1 and the least bend is that of α = 0.25: (1 - α²) / 10.
     assert outcome.figures["bend_at_zero"].mean == pytest.approx((1 - 0.25**2) / 10, abs=1e-12)
+
+
+def test_why_the_textbook_got_it_wrong():
+    # 2e - e² = 1 - (1 - e)², and the right numerator is (1 + e)² - (1 - e)² = 4e: exactly, for whole numbers e.
+    for e in range(-9, 10):
+        assert 2 * e - e**2 == 1 - (1 - e) ** 2
+        assert (1 + e) ** 2 - (1 - e) ** 2 == 4 * e
+    outcome = run_one(load("worked-answers"), QUICK)
+    assert max(outcome.figures["reason_error"].values) < 1e-12
+    for text in (load("worked-answers").about.en, load("worked-answers").about.zh):
+        assert "2e - e²" in text
+        assert "1 - (1 - e)²" in text
+
+
+def test_an_experiment_runs_with_its_own_seeds():
+    outcome = run_one(replace(fake(at_most=3), seeds=(2, 0, 1, 1)), QUICK)
+    assert outcome.figures["value"].values == (3.0, 1.0, 2.0, 2.0)
+
+
+# Words that mean something else, or that stand for two things. What is quoted keeps its own.
+WRONG = ("课文", "准确率", "拐点", "节点", "品种", "未定", "让参数通过", "参数为正", "之所得", "之所失", "者为")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_chinese_terms_are_those_of_the_field(name):
+    for text in texts(load(name)):
+        found = [word for word in WRONG if word in re.sub("“[^”]*”", "", text.zh)]
+        assert found == [], text.zh
+
+
+def test_identities_are_told_from_measurements():
+    kinds = {name: {claim.name: claim.kind for claim in load(name).claims} for name in EXPERIMENTS}
+    assert set(kinds["network-figure"].values()) == {"identity"}
+    assert set(kinds["vanishing-gradients"].values()) == {"measurement"}
+    assert (kinds["ten-kinds"]["probabilities-sum"], kinds["ten-kinds"]["mlp"]) == ("identity", "measurement")
+    assert kinds["linear-monotonic"]["monotonic"] == "identity"
 
 
 def test_the_maxima_of_the_gradients():

@@ -17,6 +17,7 @@ def test_every_claim_holds():
     assert {each.claim.name: each.verdict for each in outcome.judged} == {
         "monotonic": "held",
         "linear": "held",
+        "one-sided": "held",
         "distance": "held",
         "mlp": "held",
         "turning-point": "held",
@@ -39,3 +40,13 @@ def test_patients_die_as_often_as_their_risk_says():
 def test_auc_is_that_of_scikit_learn_with_ties(rows):
     score, y = np.array([*rows, (0, True), (1, False)]).T
     assert auc(score, y) == pytest.approx(roc_auc_score(y, score), abs=1e-12)
+
+
+def test_the_area_sees_only_the_order():
+    temperature, died = patients(2_000, np.random.default_rng(1))
+    assert auc(risk(temperature), died) == auc(np.abs(temperature - 37), died)
+
+
+def test_patients_begin_at_the_lowest_temperature():
+    temperature, _ = patients(10_000, np.random.default_rng(2), lowest=35)
+    assert (temperature.min(), temperature.max()) == (pytest.approx(35, abs=0.01), pytest.approx(41, abs=0.01))

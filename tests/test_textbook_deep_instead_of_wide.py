@@ -1,12 +1,16 @@
 """Deep instead of wide: the verdicts, and the networks whose weights are set by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 import lamina
 from lamina.textbook.experiment import Setting
 from lamina.textbook.experiments.deep_instead_of_wide import (
+    DEEP,
     EXPERIMENT,
+    WIDE,
     best_in_one_layer,
     in_one_layer,
     network,
@@ -19,7 +23,7 @@ from lamina.textbook.runner import run_one
 
 
 @pytest.mark.slow
-def test_every_claim_holds():
+def test_every_claim_has_its_verdict():
     outcome = run_one(EXPERIMENT, Setting(quick=True))
     assert {each.claim.name: each.verdict for each in outcome.judged} == {
         "doubled": "held",
@@ -29,6 +33,8 @@ def test_every_claim_holds():
         "side-by-side": "held",
         "parabola": "held",
         "parabola-compact": "held",
+        "trained-sawtooth": "held",
+        "trained-parabola": "refuted",
     }
     # The deep one: 1 x 2 + 2, nine times 2 x 2 + 2, 2 x 1 + 1. The wide one: 3 numbers for each of 1,024 units, and 1.
     assert outcome.figures["deep_parameters"].values == (61, 61, 61)
@@ -68,3 +74,9 @@ def test_the_best_line_for_a_parabola():
 
 def test_a_unit_for_each_piece_is_all_that_the_wide_network_has():
     assert lamina.parameter_count(network(in_one_layer(3))).total == 3 * 8 + 1
+
+
+def test_the_two_trained_networks_have_the_same_number_of_parameters():
+    sizes = (1, *DEEP, 1)
+    deep = sum(below * above + above for below, above in pairwise(sizes))
+    assert deep == 3 * WIDE[0] + 1 == 463

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from lamina.textbook.experiment import Setting
-from lamina.textbook.experiments.logic_gates import EXPERIMENT, GATES, NAMES, ROWS, by_hand, wrong
+from lamina.textbook.experiments.logic_gates import (
+    EXPERIMENT,
+    GATES,
+    NAMES,
+    ROWS,
+    XOR,
+    by_hand,
+    wrong,
+    xor_of_two_units,
+)
 from lamina.textbook.runner import run_one
 
 PYTHON = {
@@ -33,6 +42,7 @@ def test_every_claim_holds():
     assert {each.claim.name: each.verdict for each in outcome.judged} == {
         "threshold": "held",
         "relu": "held",
+        "xor-of-two": "held",
         "learned": "held",
         "linear-xor": "held",
         "linear-others": "held",
@@ -55,3 +65,7 @@ def test_wrong_rows_are_counted_by_gate():
     answers = GATES.copy()
     answers[:3, 6] = 1 - answers[:3, 6]
     assert wrong(answers).tolist() == [0] * 6 + [3] + [0] * 9
+
+
+def test_xor_of_two_units_is_exact():
+    assert xor_of_two_units(ROWS).tolist() == GATES[:, XOR].tolist() == [0.0, 1.0, 1.0, 0.0]

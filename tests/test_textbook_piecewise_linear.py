@@ -21,6 +21,7 @@ from lamina.textbook.runner import run_one
 def test_every_claim_holds():
     outcome = run_one(EXPERIMENT, Setting(quick=True))
     assert {each.claim.name: each.verdict for each in outcome.judged} == {
+        "learned": "held",
         "relu-regions": "held",
         "prelu-regions": "held",
         "whole-plane": "held",
@@ -30,6 +31,7 @@ def test_every_claim_holds():
         "sigmoid-curved": "held",
     }
     assert [drawing.name for drawing in outcome.drawn] == ["regions", "line"]
+    assert all(each >= 0.95 for each in outcome.figures["sigmoid_accuracy"].values)
 
 
 def test_the_moons_are_half_circles_with_noise():
@@ -65,3 +67,12 @@ def test_a_formula_of_another_network_is_found_out():
     assert formula_error(model, regions_of(model), rng) < 1e-12
     assert formula_error(model, regions_of(other), rng) > 0.1
     assert neighbour_error(model, rng) < 1e-12
+
+
+def test_before_training_all_kinks_run_through_the_mean():
+    # All biases are 0: the network is homogeneous about the mean, which standardising moves to the origin.
+    model = untrained(activation="relu")
+    points, _ = two_moons(100, np.random.default_rng(0))
+    mean, direction = points.mean(axis=0), np.array([0.3, -0.8])
+    logits = [model.predict_logits((mean + t * direction)[None])[0] for t in (0.5, 1.0)]
+    np.testing.assert_allclose(2 * logits[0], logits[1], rtol=0, atol=1e-12)

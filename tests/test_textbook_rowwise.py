@@ -7,7 +7,15 @@ import torch
 import lamina
 from lamina.textbook.experiment import Setting
 from lamina.textbook.experiments import rowwise
-from lamina.textbook.experiments.rowwise import EXPERIMENT, activations, batch_norm, change, probabilities, reach
+from lamina.textbook.experiments.rowwise import (
+    EXPERIMENT,
+    activations,
+    alone,
+    batch_norm,
+    change,
+    probabilities,
+    reach,
+)
 from lamina.textbook.runner import run_one
 
 
@@ -65,3 +73,9 @@ def test_a_minibatch_of_one_is_no_trouble_without_batch_normalization():
     assert not rowwise.refuses_one_row(model, images)
     together = probabilities(model, images, training=True)
     np.testing.assert_allclose(probabilities(model, images[:1], training=True), together[:1], rtol=0, atol=1e-6)
+
+
+def test_a_row_alone_is_0_as_a_row_among_its_equals():
+    x = torch.tensor([[1.0, -4.0, 30.0]], dtype=torch.float64)
+    assert alone(x).tolist() == [[0.0, 0.0, 0.0]]
+    assert float(batch_norm(x.repeat(2, 1)).abs().max()) < 1e-9

@@ -19,10 +19,10 @@ def draw_curves(measured, setting):
 
 
 def fake(name="fake", measure=value_by_seed, draw=draw_curves, claims=None, **bounds) -> Experiment:
-    expected = bounds.pop("expected", "held")
+    given = {"expected": bounds.pop("expected", "held"), "kind": bounds.pop("kind", "measurement")}
     if claims is None:
         statement = Text("The value is <low> & small.", "值 <很> 小。")
-        claims = (Claim("low", statement, "value", expected=expected, **bounds),)
+        claims = (Claim("low", statement, "value", **given, **bounds),)
     return Experiment(
         name=name,
         title=Text("A fake & its <title>", "假实验"),
@@ -32,4 +32,6 @@ def fake(name="fake", measure=value_by_seed, draw=draw_curves, claims=None, **bo
         figures={"value": Text("the value", "值"), "other": Text("another", "另一个")},
         measure=measure,
         draw=draw,
+        data=Text("clothing", "服装"),
+        quick_data=Text("digits", "数字"),
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,14 +71,18 @@ def columns(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Se
         right: positions of the columns that are aligned to the right.
     """
     every = [list(map(str, row)) for row in ([header] if header else []) + list(rows)]
-    widths = [max(len(row[i]) for row in every) for i in range(len(every[0]))]
+    widths = [max(_width(row[i]) for row in every) for i in range(len(every[0]))]
     lines = []
     for row in every:
-        cells = [
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
+        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [gap + cell if i in right else cell + gap for i, (cell, gap) in enumerate(zip(row, gaps, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that ``text`` takes: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def decision(target: "Target") -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quick", is_flag=True, help="Less data and fewer epochs: about a minute of processor time for all experiments."
 )
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the page.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language.")
 @click.option("--data-dir", metavar="DIR", help="Folder of Fashion-MNIST's files.")
 @click.option("--list", "as_list", is_flag=True, help="List the experiments and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -37,11 +37,12 @@ def textbook(
 ) -> int:
     """Measure every claim of the textbook's section on multilayer perceptrons, or those of the experiments NAME.
 
-    Writes DIR/index.html (one page that loads nothing), DIR/figures/*.svg and DIR/notebooks/*.ipynb. Exits with 4 where
-    a claim is refuted that should hold, or the reverse.
+    Writes DIR/index.html (one page that loads nothing), DIR/figures/*.svg and DIR/notebooks/*.ipynb. Exits with 4 if a
+    claim is refuted that should hold, or the reverse.
     """
+    from lamina.textbook import words
     from lamina.textbook.drawing import require_matplotlib
-    from lamina.textbook.experiment import SEEDS, Setting
+    from lamina.textbook.experiment import Setting, Text
     from lamina.textbook.folder import PAGE, make_folder, summary, write_textbook
     from lamina.textbook.runner import EXPERIMENTS, load, run_all
 
@@ -56,25 +57,34 @@ def textbook(
     make_folder(folder)
     outcomes: list[Outcome] = []
     with talk.progress("{task.completed:.0f}/{task.total:.0f}") as bar:
-        task = bar.add_task("textbook", total=len(SEEDS) * len(experiments))
+        total = sum(len(each.seeds) for each in experiments)
+        task = bar.add_task("textbook", total=total)
 
         def before_seed(experiment: "Experiment", seed: int) -> None:
-            done = len(SEEDS) * experiments.index(experiment) + SEEDS.index(seed)
-            bar.update(task, description=f"{experiment.name}, seed {seed}", completed=done)
+            before = experiments[: experiments.index(experiment)]
+            done = sum(len(each.seeds) for each in before) + experiment.seeds.index(seed)
+            which = setting.say(Text(f"{experiment.name}, seed {seed}", f"{experiment.name}，种子 {seed}"))
+            bar.update(task, description=which, completed=done)
 
         for outcome in run_all(experiments, setting, before_seed):
             outcomes.append(outcome)
             write_textbook(folder, outcomes, setting)
-        bar.update(task, completed=len(SEEDS) * len(experiments))
+        bar.update(task, completed=total)
     if as_json:
         print_json(summary(folder, outcomes, setting))
     else:
-        click.echo(_table(outcomes))
-        click.echo(f"page: {folder / PAGE}")
-    return _exit_code(outcomes)
+        click.echo(_table(outcomes, setting))
+        for outcome in outcomes:
+            if setting.quick and outcome.experiment.quick_data is not None:
+                click.echo(setting.say(words.quick_data(outcome.experiment)))
+        click.echo(setting.say(words.summary(outcomes)))
+        click.echo(setting.say(words.page_at(folder / PAGE)))
+    return _exit_code(outcomes, setting)
 
 
 def _list(experiments: "list[Experiment]", setting: "Setting", as_json: bool) -> None:
+    from lamina.textbook import words
+
     facts: list[dict[str, Any]] = [
         {"name": each.name, "section": each.source, "claims": len(each.claims), "title": setting.say(each.title)}
         for each in experiments
@@ -83,34 +93,39 @@ def _list(experiments: "list[Experiment]", setting: "Setting", as_json: bool) ->
         print_json(facts)
     else:
         rows = [[str(value) for value in fact.values()] for fact in facts]
-        click.echo(columns(rows, ("name", "section", "claims", "title"), right=(2,)))
+        click.echo(columns(rows, [setting.say(head) for head in words.LIST], right=(2,)))
 
 
-def _table(outcomes: "list[Outcome]") -> str:
+def _table(outcomes: "list[Outcome]", setting: "Setting") -> str:
     from lamina.textbook import words
 
+    heads = (words.CLAIM, words.MEASURED, words.BOUND, words.KIND, words.VERDICT)
     rows = [
-        (f"{outcome.experiment.name}/{each.claim.name}", str(each.measured), each.claim.bound, words.verdict(each).en)
+        (
+            f"{outcome.experiment.name}/{each.claim.name}",
+            str(each.measured),
+            each.claim.bound,
+            setting.say(words.kind(each.claim)),
+            setting.say(words.verdict(each)),
+        )
         for outcome in outcomes
         for each in outcome.judged
     ]
-    return columns(rows, ("claim", "measured", "bound", "verdict"))
+    return columns(rows, [setting.say(head) for head in heads])
 
 
-def _exit_code(outcomes: "list[Outcome]") -> int:
+def _exit_code(outcomes: "list[Outcome]", setting: "Setting") -> int:
     """Say what went wrong and return the exit code: 4 for an unexpected verdict, else 3 or 1 for a failure, else 0."""
+    from lamina.textbook import words
+
     code = 0
     for outcome in outcomes:
         if outcome.failure is not None:
-            click.echo(f"error: {outcome.experiment.name}: {outcome.failure}", err=True)
+            click.echo(setting.say(words.failed(outcome)), err=True)
             code = max(code, EXIT_DATA if isinstance(outcome.failure, DataError) else EXIT_FAILED)
     for outcome in outcomes:
         for each in outcome.judged:
             if each.unexpected:
-                click.echo(
-                    f"error: the claim {outcome.experiment.name}/{each.claim.name} is {each.verdict} against "
-                    f"expectation: measured {each.measured}, bound {each.claim.bound}.",
-                    err=True,
-                )
+                click.echo(setting.say(words.against(outcome, each)), err=True)
                 code = EXIT_REQUIREMENT
     return code

@@ -8,18 +8,22 @@ How to write one:
    below and ``lamina.textbook.drawing.canvas``.
 2. Add one line to ``EXPERIMENTS`` in ``lamina/textbook/runner.py``, at its place in the order of the text, and the
    module to ``FLOORS`` in ``tests/test_layering.py``.
-3. ``measure(seed, setting)`` runs once for each of the seeds 0, 1, 2 and returns ``Measured``: finite numbers by key
-   (``figures``; the same keys for every seed, each with its label in ``Experiment.figures``), and whatever ``draw``
-   wants (``kept``). All randomness comes from ``seed``. ``setting.quick`` asks for seconds instead of minutes with the
-   same verdicts; ``setting.data_dir`` goes to ``lamina.read_table(..., data_dir=...)``.
+3. ``measure(seed, setting)`` runs once for each of the seeds (0, 1, 2 unless the experiment names others) and returns
+   ``Measured``: finite numbers by key (``figures``; the same keys for every seed, each with its label in
+   ``Experiment.figures``), and whatever ``draw`` wants (``kept``). All randomness comes from ``seed``.
+   ``setting.quick`` asks for seconds instead of minutes with the same verdicts; ``setting.data_dir`` goes to
+   ``lamina.read_table(..., data_dir=...)``. ``data`` and ``quick_data`` say what is measured on.
 4. A ``Claim`` names the figure that decides it and its bounds. It is held when every seed is within the bounds, refuted
    when none is, inconclusive otherwise. Set bounds from what the text says, before you look at the measurement; a
-   statement of the text that is false keeps its bound and gets ``expected="refuted"``.
+   statement of the text that is false keeps its bound and gets ``expected="refuted"``. Try things out with seeds from
+   100 on, declare the claim, and only then run it with the experiment's own seeds. What is so by definition, by
+   construction or by a theorem gets ``kind="identity"``.
 5. ``draw(measured, setting)`` gets all seeds and returns ``Drawing`` objects. Make each figure with ``canvas``: its
    colours are legible on light and dark ground, its text is real text, and its width of 5.4 fits a phone (a wider one
    scrolls there: rather draw two). Set no black, no white and no background; tell curves apart without colour too (the
    cycle of ``canvas`` changes the line style); write formulas in Unicode (σ, α, x²), not in TeX; pick words with
-   ``setting.say(Text("epoch", "轮次"))``.
+   ``setting.say(Text("epoch", "轮次"))``, both languages in place: in the notebook only the one that is meant remains
+   (``lamina.textbook.notebooks``).
 6. ``Text`` holds English and Simplified Chinese, in the terms of the textbook and with full-width punctuation;
    ``about`` may have paragraphs (an empty line between them), and `backquotes` for code.
 7. Raise ``DataError`` and its relatives as usual: the run goes on with the other experiments and reports yours.
@@ -36,6 +40,7 @@ from lamina.errors import ConfigError
 
 Language = Literal["en", "zh"]
 Verdict = Literal["held", "refuted", "inconclusive"]
+Kind = Literal["measurement", "identity"]
 
 SEEDS = (0, 1, 2)
 
@@ -81,6 +86,8 @@ class Claim:
         figure: key of the measured figure that decides.
         at_least, at_most: the figure lies within these, ends included; at least one of them is given.
         expected: ``refuted`` for a statement that is known to be false.
+        kind: ``identity`` for what is so by definition, by construction or by a theorem: its measurement checks the
+            code and says nothing about data or training. ``measurement`` for what could have come out otherwise.
     """
 
     name: str
@@ -89,6 +96,7 @@ class Claim:
     at_least: float | None = None
     at_most: float | None = None
     expected: Literal["held", "refuted"] = "held"
+    kind: Kind = "measurement"
 
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
@@ -146,6 +154,9 @@ class Experiment:
         figures: label of each measured figure, by key.
         measure: ``(seed, setting)`` -> the figures of one seed.
         draw: ``(measured, setting)`` -> drawings, from the measurements of all seeds in their order.
+        data: what is measured on.
+        quick_data: what a quick run is measured on, if that is something else.
+        seeds: one measurement for each.
     """
 
     name: str
@@ -156,6 +167,9 @@ class Experiment:
     figures: Mapping[str, Text]
     measure: Callable[[int, Setting], Measured]
     draw: Callable[[list[Measured], Setting], list[Drawing]]
+    data: Text
+    quick_data: Text | None = None
+    seeds: tuple[int, ...] = SEEDS
 
     def __post_init__(self) -> None:
         names = [claim.name for claim in self.claims]
@@ -168,3 +182,7 @@ class Experiment:
                     f"the claim {claim.name!r} of the experiment {self.name!r} is decided by {claim.figure!r}, which is"
                     f" not among its figures {', '.join(self.figures)}; give that figure a label there."
                 )
+
+    def data_in(self, setting: Setting) -> Text:
+        """What a run with ``setting`` is measured on."""
+        return self.quick_data if setting.quick and self.quick_data is not None else self.data

@@ -65,6 +65,8 @@ def _experiment(folder: Path, outcome: Outcome, setting: Setting) -> dict[str, A
         "name": experiment.name,
         "title": setting.say(experiment.title),
         "source": experiment.source,
+        "data": setting.say(experiment.data_in(setting)),
+        "seeds": list(experiment.seeds),
         "seconds": round(outcome.seconds, 3),
         "failure": None if outcome.failure is None else str(outcome.failure),
         "claims": [
@@ -74,6 +76,7 @@ def _experiment(folder: Path, outcome: Outcome, setting: Setting) -> dict[str, A
                 "figure": each.claim.figure,
                 "at_least": each.claim.at_least,
                 "at_most": each.claim.at_most,
+                "kind": each.claim.kind,
                 "expected": each.claim.expected,
                 "verdict": each.verdict,
                 "mean": each.measured.mean,

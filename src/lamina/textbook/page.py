@@ -8,7 +8,7 @@ from html import escape
 import lamina
 from lamina.textbook import words
 from lamina.textbook.drawing import DARK_GROUND
-from lamina.textbook.experiment import Setting, Text
+from lamina.textbook.experiment import Experiment, Setting, Text
 from lamina.textbook.notebooks import source_of
 from lamina.textbook.runner import Drawn, Judged, Outcome
 
@@ -32,9 +32,12 @@ tr:last-child > td { border-bottom: 0; } th { background: var(--panel); font-wei
 td.words { min-width: 12rem; } td.result { min-width: 5.5rem; word-break: keep-all; }
 td.nowrap, td.number { white-space: nowrap; } td.number { text-align: right; }
 th.number { text-align: right; }
-td.group { background: var(--panel); font-weight: 600; }
+td.group { background: var(--panel); font-weight: 600; } td.group .small { font-weight: 400; }
 td a { text-decoration: none; } td a:hover, td a:focus { text-decoration: underline; }
 .verdict { font-weight: 600; } .held { color: var(--held); } .inconclusive { color: var(--inconclusive); }
+.kind { color: var(--soft); font-size: .8rem; border: 1px solid var(--rule); border-radius: .6rem; padding: 0 .45rem;
+  white-space: nowrap; }
+nav ol { columns: 2 19rem; column-gap: 2.5rem; padding-left: 1.8rem; } nav li { margin: .2rem 0; }
 .unexpected { color: var(--wrong); text-decoration: underline wavy; text-underline-offset: .25em; }
 ol.claims { padding-left: 1.6rem; } ol.claims li { margin: .5rem 0; }
 figure { margin: 1.2rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
@@ -51,18 +54,21 @@ pre code { font-size: 1em; }
 
 
 def page(outcomes: Sequence[Outcome], setting: Setting) -> str:
-    """Return the page as HTML: a table of all claims, then a section for each experiment."""
+    """Return the page as HTML: contents, a section for each experiment, then a table of all claims."""
     say = setting.say
     title = escape(say(words.TITLE))
-    introduction = [words.INTRODUCTION, *([words.QUICK] if setting.quick else [])]
+    introduction = [words.INTRODUCTION, words.KINDS, *([words.QUICK] if setting.quick else [])]
     return (
         f'<!DOCTYPE html>\n<html lang="{"zh-Hans" if setting.language == "zh" else "en"}">\n<head>\n'
         '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
         + "".join(f"<p>{escape(say(text))}</p>\n" for text in introduction)
+        + _edition(setting)
         + f'<p class="soft small">{escape(_made_by(setting))}</p>\n'
-        + f"<h2>{escape(say(words.ALL_CLAIMS))}</h2>\n{_all_claims(outcomes, setting)}"
+        + _contents(outcomes, setting)
         + "".join(_section(outcome, setting) for outcome in outcomes)
+        + f'<h2 id="all-claims">{escape(say(words.ALL_CLAIMS))}</h2>\n'
+        + f"<p>{escape(say(words.summary(outcomes)))}</p>\n{_all_claims(outcomes, setting)}"
         + "</body>\n</html>\n"
     )
 
@@ -75,18 +81,38 @@ def _made_by(setting: Setting) -> str:
     return f"{setting.say(words.MADE_BY)}{used}, Python {platform.python_version()}, {platform.machine()}"
 
 
+def _edition(setting: Setting) -> str:
+    before, chinese, between, english, after = (escape(setting.say(text)) for text in words.EDITION)
+    links = [
+        f'<a href="{address}">{text}</a>'
+        for address, text in ((words.CHINESE_EDITION, chinese), (words.ENGLISH_EDITION, english))
+    ]
+    return f"<p>{before}{links[0]}{between}{links[1]}{after}</p>\n"
+
+
+def _contents(outcomes: Sequence[Outcome], setting: Setting) -> str:
+    items = [
+        f'<li><a href="#{escape(outcome.experiment.name)}">{escape(setting.say(outcome.experiment.title))}</a> '
+        f'<span class="soft small">{escape(outcome.experiment.source)}</span></li>\n'
+        for outcome in outcomes
+    ]
+    items.append(f'<li><a href="#all-claims">{escape(setting.say(words.ALL_CLAIMS))}</a></li>\n')
+    return f"<nav>\n<h2>{escape(setting.say(words.CONTENTS))}</h2>\n<ol>\n{''.join(items)}</ol>\n</nav>\n"
+
+
 def _all_claims(outcomes: Sequence[Outcome], setting: Setting) -> str:
     rows = []
     for outcome in outcomes:
         name = escape(outcome.experiment.name)
         rows.append(
             f'<tr><td class="group" colspan="4"><a href="#{name}">{escape(setting.say(outcome.experiment.title))}</a>'
+            f'<br><span class="soft small">{escape(setting.say(outcome.experiment.data_in(setting)))}</span>'
             f"{_failure(outcome, setting)}</td></tr>\n"
         )
         rows += [
             f'<tr><td class="words"><a href="#{name}.{escape(each.claim.name)}">'
             f"{escape(setting.say(each.claim.statement))}</a></td>"
-            f'<td class="result">{_verdict(each, setting)}</td>'
+            f'<td class="result">{_verdict(each, setting)}{_kind(each, setting, "<br>")}</td>'
             f'<td class="nowrap">{_two_lines(each)}</td><td class="nowrap">{escape(each.claim.bound)}</td></tr>\n'
             for each in outcome.judged
         ]
@@ -111,7 +137,7 @@ def _section(outcome: Outcome, setting: Setting) -> str:
     if outcome.failure is not None:
         parts.append(f'<p class="verdict unexpected">{escape(say(words.tally(outcome)))}</p>\n')
     else:
-        claims = "".join(_claim(name, each, setting) for each in outcome.judged)
+        claims = "".join(_claim(experiment, each, setting) for each in outcome.judged)
         parts += [
             f'<h3>{escape(say(words.CLAIMS))}</h3>\n<ol class="claims">\n{claims}</ol>\n',
             f"<h3>{escape(say(words.FIGURES))}</h3>\n{_figures(outcome, setting)}",
@@ -128,17 +154,29 @@ def _section(outcome: Outcome, setting: Setting) -> str:
 
 
 def _about_run(outcome: Outcome, setting: Setting) -> str:
-    source, seconds = outcome.experiment.source, f"{outcome.seconds:.1f}"
-    return setting.say(Text(f"Section {source} of the text · {seconds} seconds", f"课文第 {source} 节 · {seconds} 秒"))
-
-
-def _claim(experiment: str, each: Judged, setting: Setting) -> str:
-    claim, say = each.claim, setting.say
-    measured = say(words.measured(each))
-    return (
-        f'<li id="{experiment}.{escape(claim.name)}">{escape(say(claim.statement))}<br>\n'
-        f'{_verdict(each, setting)} <span class="soft">{escape(measured)}</span></li>\n'
+    source, seconds, n = outcome.experiment.source, f"{outcome.seconds:.1f}", len(outcome.experiment.seeds)
+    data = outcome.experiment.data_in(setting)
+    return setting.say(
+        Text(
+            f"Section {source} of the text · data: {data.en} · {n} seeds · {seconds} seconds",
+            f"教材第 {source} 节 · 数据：{data.zh} · {n} 个种子 · {seconds} 秒",
+        )
     )
+
+
+def _claim(experiment: Experiment, each: Judged, setting: Setting) -> str:
+    claim, say = each.claim, setting.say
+    measured = say(words.measured(each, experiment))
+    return (
+        f'<li id="{escape(experiment.name)}.{escape(claim.name)}">{escape(say(claim.statement))}<br>\n'
+        f'{_verdict(each, setting)} <span class="soft">{escape(measured)}</span>{_kind(each, setting, " ")}</li>\n'
+    )
+
+
+def _kind(each: Judged, setting: Setting, before: str) -> str:
+    if each.claim.kind == "measurement":
+        return ""
+    return f'{before}<span class="kind">{escape(setting.say(words.kind(each.claim)))}</span>'
 
 
 def _verdict(each: Judged, setting: Setting) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lamina.errors import ConfigError, LaminaError, TrainingError, did_you_mean
 from lamina.textbook.drawing import page_style, svg_of
-from lamina.textbook.experiment import SEEDS, Claim, Experiment, Measured, Setting, Text, Verdict
+from lamina.textbook.experiment import Claim, Experiment, Measured, Setting, Text, Verdict
 
 # What a user types -> the module that exports EXPERIMENT, in the order of the text; imported when it is run or listed.
 EXPERIMENTS = {
@@ -140,7 +140,7 @@ def run_one(
     """
     started = time.perf_counter()
     measured = []
-    for seed in SEEDS:
+    for seed in experiment.seeds:
         if before_seed is not None:
             before_seed(experiment, seed)
         measured.append(experiment.measure(seed, setting))

@@ -1,12 +1,19 @@
-"""The words of the page, the notebooks and the table, in both languages."""
+"""The words of the page, the notebooks and the terminal, in both languages."""
 
-from lamina.textbook.experiment import Text
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.textbook.experiment import Claim, Experiment, Text
 from lamina.textbook.runner import Judged, Outcome
 
 _VERDICTS = {
     "held": Text("held", "成立"),
     "refuted": Text("refuted", "不成立"),
-    "inconclusive": Text("inconclusive", "未定"),
+    "inconclusive": Text("inconclusive", "无定论"),
+}
+_KINDS = {
+    "measurement": Text("measured", "实测"),
+    "identity": Text("by definition or proof", "定义或可证"),
 }
 
 
@@ -20,11 +27,17 @@ def verdict(judged: Judged) -> Text:
     return word
 
 
-def measured(judged: Judged) -> Text:
+def kind(claim: Claim) -> Text:
+    """Return whether a claim could have come out otherwise."""
+    return _KINDS[claim.kind]
+
+
+def measured(judged: Judged, experiment: Experiment) -> Text:
     """Return what was measured and the bound, to be put behind the verdict."""
+    label = experiment.figures[judged.claim.figure]
     return Text(
-        f"(measured {judged.measured}, bound {judged.claim.bound})",
-        f"（实测 {judged.measured}，界限 {judged.claim.bound}）",
+        f"({label.en}: {judged.measured}; bound {judged.claim.bound})",
+        f"（{label.zh}：{judged.measured}；界限 {judged.claim.bound}）",
     )
 
 
@@ -32,41 +45,107 @@ def tally(outcome: Outcome) -> Text:
     """Return the verdicts of an experiment in one line."""
     if outcome.failure is not None:
         return Text(f"Not measured: {outcome.failure}", f"未能测量：{outcome.failure}")
-    counts = {name: sum(each.verdict == name for each in outcome.judged) for name in _VERDICTS}
-    n_unexpected = sum(each.unexpected for each in outcome.judged)
-    en = ", ".join(f"{n} {_VERDICTS[name].en}" for name, n in counts.items() if n)
-    zh = "、".join(f"{n} 条{_VERDICTS[name].zh}" for name, n in counts.items() if n)
+    return summary([outcome])
+
+
+def summary(outcomes: Sequence[Outcome]) -> Text:
+    """Return the verdicts of several experiments in one line."""
+    every = [each for outcome in outcomes for each in outcome.judged]
+    counts = {name: sum(each.verdict == name for each in every) for name in _VERDICTS}
+    n_unexpected = sum(each.unexpected for each in every)
+    n_identities = sum(each.claim.kind == "identity" for each in every)
+    en = ", ".join(f"{n} {_VERDICTS[name].en}" for name, n in counts.items() if n) or "none judged"
+    zh = "、".join(f"{n} 条{_VERDICTS[name].zh}" for name, n in counts.items() if n) or "均未评判"
     against = Text(
         f"{n_unexpected} against expectation" if n_unexpected else "none against expectation",
         f"{n_unexpected} 条与预期相反" if n_unexpected else "无一与预期相反",
     )
-    n = len(outcome.judged)
-    return Text(f"Of {n} claims: {en}; {against.en}.", f"{n} 条论断：{zh}；{against.zh}。")
+    so = Text(
+        f" {n_identities} of them by definition or proof." if n_identities else "",
+        f"其中 {n_identities} 条由定义或证明即知。" if n_identities else "",
+    )
+    n = len(every)
+    return Text(
+        f"Of {n} claim{'' if n == 1 else 's'}: {en}; {against.en}.{so.en}", f"{n} 条论断：{zh}；{against.zh}。{so.zh}"
+    )
 
 
-TITLE = Text("The textbook's claims, measured", "课文论断的实测")
+def failed(outcome: Outcome) -> Text:
+    """Return the line on stderr for an experiment that was not measured."""
+    name = outcome.experiment.name
+    return Text(f"error: {name}: {outcome.failure}", f"错误：{name}：{outcome.failure}")
+
+
+def against(outcome: Outcome, judged: Judged) -> Text:
+    """Return the line on stderr for a verdict that is the opposite of the expected one."""
+    name, bound = f"{outcome.experiment.name}/{judged.claim.name}", judged.claim.bound
+    return Text(
+        f"error: the claim {name} is {judged.verdict} against expectation: measured {judged.measured}, bound {bound}.",
+        f"错误：论断 {name} {_VERDICTS[judged.verdict].zh}，与预期相反：实测 {judged.measured}，界限 {bound}。",
+    )
+
+
+def quick_data(experiment: Experiment) -> Text:
+    """Return what a quick run was measured on, and what a full one would be."""
+    quick = experiment.quick_data or experiment.data
+    return Text(
+        f"data of {experiment.name}, quick: {quick.en}; in a full run: {experiment.data.en}",
+        f"{experiment.name} 的数据，快速运行：{quick.zh}；完整运行：{experiment.data.zh}",
+    )
+
+
+def page_at(path: Path) -> Text:
+    """Return the last line of a run."""
+    return Text(f"page: {path}", f"页面：{path}")
+
+
+TITLE = Text("The textbook's claims, measured", "教材论断的实测")
 INTRODUCTION = Text(
     "Every claim of the textbook's section on multilayer perceptrons as an experiment. Each claim has a bound that was "
-    "set before the measurement and is measured with three seeds: it is held when every seed is within the bound, "
-    "refuted when none is, and inconclusive otherwise. A few are expected to be refuted: the text is wrong there.",
-    "把课文“多层感知机”一节的每条论断做成一个实验。每条论断在测量之前就定好界限，并用三个随机种子测量："
-    "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为未定。有几条论断预期不成立：课文在那里有误。",
+    "set before the measurement and is measured with three or more seeds: it is held when every seed is within the "
+    "bound, refuted when none is, and inconclusive otherwise. A few are expected to be refuted: the text is wrong "
+    "there.",
+    "把教材“多层感知机”一节的每条论断做成一个实验。每条论断在测量之前就定好界限，并用三个或更多随机种子测量："
+    "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为无定论。有几条论断预期不成立：教材在那里有误。",
 )
+KINDS = Text(
+    "Claims are of two kinds. What is marked “by definition or proof” is true or false by definition, by construction "
+    "or by a theorem, and its measurement checks only that the program does what the formula says. All others could "
+    "have come out otherwise.",
+    "论断分两类。标有“定义或可证”的，由定义、构造或定理即可判定真假，测量只检验程序是否与公式一致；其余论断本可能得到别的结果。",
+)
+EDITION = (
+    Text("The text is section 4.1 of the Chinese edition of ", "教材是《动手学深度学习》中文版第 4.1 节（"),
+    Text("Dive into Deep Learning", "多层感知机"),
+    Text(" (in the current English edition, ", "；现行英文版为"),
+    Text("section 5.1", "第 5.1 节"),
+    Text(
+        "). What is quoted here is a Chinese translation of the English page whose words are not always those of the "
+        "printed edition: look places up by the number of the section.",
+        "）。这里引用的文字译自英文网页，措辞与印刷版不尽相同，查找时请以节号为准。",
+    ),
+)
+CHINESE_EDITION = "https://zh.d2l.ai/chapter_multilayer-perceptrons/mlp.html"
+ENGLISH_EDITION = "https://d2l.ai/chapter_multilayer-perceptrons/mlp.html"
 QUICK = Text(
-    "This was a quick run: less data and fewer epochs than in a full one.",
-    "这是一次快速运行：数据和轮数都少于完整运行。",
+    "This was a quick run: less data and fewer epochs than in a full one. What each experiment was measured on stands "
+    "under its heading.",
+    "这是一次快速运行：数据和轮数都少于完整运行。各实验所用的数据写在其标题之下。",
 )
 MADE_BY = Text("Made by ", "生成工具：")
+CONTENTS = Text("Contents", "目录")
 ALL_CLAIMS = Text("All claims", "全部论断")
 CLAIM = Text("claim", "论断")
-CLAIMS = Text("What the text claims", "课文的论断")
+CLAIMS = Text("What is claimed", "论断")
 BOUND = Text("bound", "界限")
 MEASURED = Text("measured", "实测")
+KIND = Text("kind", "类别")
 FIGURES = Text("What was measured", "实测结果")
-FIGURE = Text("figure", "量")
+FIGURE = Text("quantity", "量")
 MEAN = Text("mean", "均值")
 LEAST = Text("least", "最小")
 LARGEST = Text("largest", "最大")
 VERDICT = Text("verdict", "结论")
 CODE = Text("The experiment's code", "实验代码")
 NOTEBOOK = Text("The same as a notebook", "同样内容的笔记本")
+LIST = (Text("name", "名称"), Text("section", "节"), Text("claims", "论断"), Text("title", "标题"))

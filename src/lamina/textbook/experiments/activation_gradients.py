@@ -49,7 +49,7 @@ def measure(seed: int, setting: Setting) -> Measured:
         "tanh_far": float(tanh_[x.abs() >= 8].max()),
         "tanh_formula": largest(tanh_ - (1 - tanh * tanh)),
         "tanh_tangent": largest(torch.tanh(near) - near),
-        "tanh_size": largest(tanh),
+        "tanh_gap": float((1 - tanh.abs()).min()),
         "tanh_odd": largest(torch.tanh(-x) + tanh),
     }
     return Measured(figures)
@@ -66,7 +66,13 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     for (name, function), (left, right) in zip(functions.items(), axes, strict=True):
         left.plot(x, function(x))
         left.set_ylabel(name)
-        right.plot(x, gradient(function, x))
+        slope = gradient(function, x)
+        # ReLU's derivative and pReLU's jump at 0, where they have the value from the left: no line joins the two sides.
+        jumps = name in ("relu", "prelu")
+        for side in (x <= 0, x > 0) if jumps else (x < 9,):
+            right.plot(x[side], slope[side], color="#2f7fd1", linestyle="-")
+        if jumps:
+            right.plot(0, slope[x == 0], "o", color="#2f7fd1", markersize=4)
         right.set_ylim(-0.05, 1.1)
     axes[0, 0].set_title(setting.say(Text("function", "函数")))
     axes[0, 1].set_title(setting.say(Text("gradient", "导数")))
@@ -106,9 +112,11 @@ EXPERIMENT = Experiment(
     about=Text(
         "The text draws ReLU, sigmoid and tanh on the numbers from -8 to 8, and their gradients by a backward pass "
         "with ones, and reads properties off the curves. Here the same pass is made in float64 on the same grid and on "
-        "2,000 numbers drawn at random, and every property is a number.",
-        "课文在 -8 到 8 的区间上画出 ReLU、sigmoid 和 tanh，再以全 1 张量作反向传播画出它们的导数，并从曲线上读出"
-        "若干性质。这里以 float64 在同一网格以及 2000 个随机数上作同样的反向传播，把每条性质都化为一个数。",
+        "2,000 numbers drawn at random, and every property is a number. (What the Chinese text calls a reasoning or a "
+        "parameter that is let through is the argument, the input of the function.)",
+        "教材在 -8 到 8 的区间上画出 ReLU、sigmoid 和 tanh，再以全 1 张量作反向传播画出它们的导数，并从曲线上读出"
+        "若干性质。这里以 float64 在同一网格以及 2000 个随机数上作同样的反向传播，把每条性质都化为一个数。"
+        "（书中所说得以通过的“论证”和“参数”，都应为“自变量”，即函数的输入。）",
     ),
     source="4.1.2",
     claims=(
@@ -116,10 +124,11 @@ EXPERIMENT = Experiment(
             "relu-0-or-1",
             Text(
                 "The derivative of ReLU either vanishes or lets the argument through: it is 0 or 1 everywhere.",
-                "ReLU 的导数要么消失，要么让参数通过：处处为 0 或 1。",
+                "ReLU 的导数要么消失，要么让自变量通过：处处为 0 或 1。",
             ),
             "relu_other",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "relu-at-0",
@@ -127,15 +136,17 @@ EXPERIMENT = Experiment(
             "relu_at_zero",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "prelu",
             Text(
                 "pReLU lets information through for negative arguments: its derivative there is α, and 1 for positive.",
-                "参数为负时，pReLU 仍让一些信息通过：此处导数为 α，参数为正时导数为 1。",
+                "自变量为负时，pReLU 仍让一些信息通过：此处导数为 α，自变量为正时导数为 1。",
             ),
             "prelu_error",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-top",
@@ -143,6 +154,7 @@ EXPERIMENT = Experiment(
             "sigmoid_top",
             at_least=0.25,
             at_most=0.25,
+            kind="identity",
         ),
         Claim(
             "sigmoid-top-at-0",
@@ -153,6 +165,7 @@ EXPERIMENT = Experiment(
             "sigmoid_top_at",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "sigmoid-far",
@@ -162,6 +175,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_far",
             at_most=1e-3,
+            kind="identity",
         ),
         Claim(
             "sigmoid-formula",
@@ -171,6 +185,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_formula",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-linear",
@@ -180,6 +195,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_tangent",
             at_most=0.5**3 / 48,
+            kind="identity",
         ),
         Claim(
             "sigmoid-softmax",
@@ -189,6 +205,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_softmax",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "sigmoid-threshold",
@@ -198,6 +215,7 @@ EXPERIMENT = Experiment(
             ),
             "sigmoid_threshold",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-top",
@@ -205,6 +223,7 @@ EXPERIMENT = Experiment(
             "tanh_top",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "tanh-top-at-0",
@@ -212,6 +231,7 @@ EXPERIMENT = Experiment(
             "tanh_top_at",
             at_least=0,
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "tanh-far",
@@ -221,12 +241,14 @@ EXPERIMENT = Experiment(
             ),
             "tanh_far",
             at_most=1e-3,
+            kind="identity",
         ),
         Claim(
             "tanh-formula",
             Text("The derivative of tanh is 1 - tanh²(x).", "tanh 函数的导数为 1 - tanh²(x)。"),
             "tanh_formula",
             at_most=1e-14,
+            kind="identity",
         ),
         Claim(
             "tanh-linear",
@@ -236,12 +258,19 @@ EXPERIMENT = Experiment(
             ),
             "tanh_tangent",
             at_most=0.5**3 / 3,
+            kind="identity",
         ),
         Claim(
             "tanh-range",
-            Text("tanh squashes its input to between -1 and 1.", "tanh 函数将其输入压缩到 -1 和 1 之间。"),
-            "tanh_size",
-            at_most=1,
+            Text(
+                "tanh squashes its input to between -1 and 1, and reaches neither: the smallest distance from them is "
+                "above 0. (Beyond |x| = 19 float64 rounds it to 0.)",
+                "tanh 函数将其输入压缩到 -1 和 1 之间，且取不到这两个值：与它们的最小距离大于 0。（|x| 超过 19 时，"
+                "float64 将其舍入为 0。）",
+            ),
+            "tanh_gap",
+            at_least=2.0**-53,
+            kind="identity",
         ),
         Claim(
             "tanh-symmetric",
@@ -251,6 +280,7 @@ EXPERIMENT = Experiment(
             ),
             "tanh_odd",
             at_most=1e-14,
+            kind="identity",
         ),
     ),
     figures={
@@ -271,9 +301,10 @@ EXPERIMENT = Experiment(
         "tanh_far": Text("largest tanh′ for |x| ≥ 8", "|x| ≥ 8 时 tanh′ 的最大值"),
         "tanh_formula": Text("largest error of the formula of tanh′", "tanh′ 公式的最大误差"),
         "tanh_tangent": Text("largest distance of tanh from x", "tanh 与 x 的最大差"),
-        "tanh_size": Text("largest |tanh|", "|tanh| 的最大值"),
+        "tanh_gap": Text("smallest 1 - |tanh|", "1 - |tanh| 的最小值"),
         "tanh_odd": Text("largest |tanh(-x) + tanh(x)|", "|tanh(-x) + tanh(x)| 的最大值"),
     },
     measure=measure,
     draw=draw,
+    data=Text("the text's numbers -8 to 8, and numbers drawn at random", "教材中 -8 到 8 的数，以及随机数"),
 )

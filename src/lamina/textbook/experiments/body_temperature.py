@@ -19,8 +19,8 @@ def risk(temperature: Any) -> Any:
     return 1 / (1 + np.exp(4 - 1.2 * np.abs(temperature - 37)))
 
 
-def patients(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    temperature = rng.uniform(33, 41, n)
+def patients(n: int, rng: np.random.Generator, lowest: float = 33) -> tuple[Any, Any]:
+    temperature = rng.uniform(lowest, 41, n)
     return temperature, (rng.random(n) < risk(temperature)).astype(int)
 
 
@@ -57,11 +57,17 @@ def measure(seed: int, setting: Setting) -> Measured:
     x, y = patients(20_000, rng)
     best = auc(risk(x), y)
     scores = {name: auc(predicted, y) for name, predicted in predictions(models, x).items()}
+    fever = fitted(*patients(10_000, rng, lowest=35), seed, **LINEAR)
+    x_fever, y_fever = patients(20_000, rng, lowest=35)
+    fever_auc = auc(fever.predict_proba(x_fever[:, None])[:, 1], y_fever)
+    fever_best = auc(risk(x_fever), y_fever)
     curves = predictions(models, GRID)
     signs = np.sign(np.diff(curves["linear"]))
     figures = {
         "best_auc": best,
         **{f"{name}_auc": score for name, score in scores.items()},
+        "fever_auc": fever_auc,
+        "fever_best": fever_best,
         "linear_both": float(min((signs > 0).sum(), (signs < 0).sum())),
         "told_short": best - scores["told"],
         "mlp_short": best - scores["mlp"],
@@ -72,14 +78,15 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     figure, axes = canvas(width=5.4, height=3)
-    axes.plot(GRID, risk(GRID), label=setting.say(Text("truth", "真实概率")))
+    truth = setting.say(Text("truth", "真实概率"))
+    axes.plot(GRID, risk(GRID), color="#2f7fd1", linestyle="-", linewidth=6, alpha=0.35, label=truth)
     names = {
-        "linear": Text("logistic regression of T", "以 T 为特征的逻辑回归"),
-        "told": Text("logistic regression of |T - 37|", "以 |T - 37| 为特征的逻辑回归"),
-        "mlp": Text("MLP of T", "以 T 为输入的多层感知机"),
+        "mlp": (Text("MLP of T", "以 T 为输入的多层感知机"), "#d0662a", "-"),
+        "told": (Text("logistic regression of |T - 37|", "以 |T - 37| 为特征的逻辑回归"), "#2c9461", "--"),
+        "linear": (Text("logistic regression of T", "以 T 为特征的逻辑回归"), "#b8559c", "-."),
     }
-    for name, label in names.items():
-        axes.plot(GRID, measured[0].kept[name], label=setting.say(label))
+    for name, (label, color, style) in names.items():
+        axes.plot(GRID, measured[0].kept[name], color=color, linestyle=style, linewidth=2, label=setting.say(label))
     axes.set(
         xlabel=setting.say(Text("body temperature T (°C)", "体温 T（°C）")),
         ylabel=setting.say(Text("probability of death", "死亡概率")),
@@ -101,12 +108,20 @@ EXPERIMENT = Experiment(
         "Here patients are drawn with temperatures from 33 °C to 41 °C and a risk of death that grows with the "
         "distance from 37 °C. Models are compared by the area under the ROC curve: the probability that of a patient "
         "who died and one who did not, the first is given the greater risk. 0.5 is chance; the true risk gives the "
-        "best there is. The MLP gets the temperature alone.",
-        "课文指出：体温高于 37 °C 时，温度越高风险越大；低于 37 °C 时，温度越高风险越小。线性模型无法同时表达这两点；"
-        "以距 37 °C 的距离作特征便可解决。\n\n"
+        "best there is. The MLP gets the temperature alone.\n\n"
+        "Two of the results are so by construction. The temperatures are drawn evenly on both sides of 37 °C, so that "
+        "a line gains on one side what it loses on the other: it must be at chance. And the AUC sees only the order, "
+        "which every risk that rises with the distance has in common: with the distance as the feature it cannot but "
+        "be the best. How bad the line is depends on the patients: from 35 °C to 41 °C, most of them on one side of "
+        "37 °C, it is good.",
+        "教材指出：体温高于 37 °C 时，温度越高风险越大；低于 37 °C 时，温度越高风险越小。线性模型无法同时表达这两点；"
+        "以距 37 °C 的距离作特征就能解决。\n\n"
         "这里生成体温在 33 °C 到 41 °C 之间的病人，其死亡风险随体温距 37 °C 的距离增大。各模型以 ROC 曲线下面积（AUC）"
-        "比较，即任取一名死者和一名生者，死者被判风险更高的概率：0.5 相当于随机猜测，真实风险给出可能的最大值。"
-        "多层感知机的输入只有体温本身。",
+        "比较，即任取一名死者和一名生者，死者的风险被判得更高的概率：0.5 相当于随机猜测，真实风险给出可能的最大值。"
+        "多层感知机的输入只有体温本身。\n\n"
+        "有两个结果由构造即知。体温在 37 °C 两侧均匀抽取，直线在一侧得到的恰在另一侧失去，只能相当于随机猜测。"
+        "AUC 只取决于次序，而凡是随距离递增的风险次序都相同，因此以距离为特征必然达到最优。"
+        "直线有多差，取决于病人：体温在 35 °C 到 41 °C 之间、多数高于 37 °C 时，直线就很好。",
     ),
     source="4.1.1.1",
     claims=(
@@ -119,16 +134,29 @@ EXPERIMENT = Experiment(
             ),
             "linear_both",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "linear",
             Text(
-                "A linear model of the temperature is near chance.",
-                "以体温为特征的线性模型接近随机猜测。",
+                "With as many patients below 37 °C as above, a linear model of the temperature is near chance.",
+                "37 °C 以下与以上的病人一样多时，以体温为特征的线性模型接近随机猜测。",
             ),
             "linear_auc",
             at_least=0.45,
             at_most=0.55,
+            kind="identity",
+        ),
+        Claim(
+            "one-sided",
+            Text(
+                "A linear model of the temperature is good where most patients are on one side of 37 °C: from 35 °C to "
+                "41 °C it has an AUC of at least 0.75.",
+                "如果多数病人在 37 °C 的同一侧，以体温为特征的线性模型就很好：体温在 35 °C 到 41 °C 之间时，AUC 至少 "
+                "0.75。",
+            ),
+            "fever_auc",
+            at_least=0.75,
         ),
         Claim(
             "distance",
@@ -138,6 +166,7 @@ EXPERIMENT = Experiment(
             ),
             "told_short",
             at_most=0.01,
+            kind="identity",
         ),
         Claim(
             "mlp",
@@ -164,6 +193,10 @@ EXPERIMENT = Experiment(
         "linear_auc": Text("AUC of the logistic regression of T", "以 T 为特征的逻辑回归的 AUC"),
         "told_auc": Text("AUC of the logistic regression of |T - 37|", "以 |T - 37| 为特征的逻辑回归的 AUC"),
         "mlp_auc": Text("AUC of the MLP of T", "以 T 为输入的多层感知机的 AUC"),
+        "fever_auc": Text(
+            "AUC of the logistic regression of T, 35 to 41 °C", "以 T 为特征的逻辑回归的 AUC，35 到 41 °C"
+        ),
+        "fever_best": Text("AUC of the true risk, 35 to 41 °C", "真实风险的 AUC，35 到 41 °C"),
         "linear_both": Text("steps of the linear model against its direction", "线性模型中方向相反的步数"),
         "told_short": Text("AUC that |T - 37| falls short of", "以 |T - 37| 为特征时与最优 AUC 之差"),
         "mlp_short": Text("AUC that the MLP falls short of", "多层感知机与最优 AUC 之差"),
@@ -171,4 +204,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("patients, generated", "生成的病人数据"),
 )

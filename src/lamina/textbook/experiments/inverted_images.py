@@ -59,6 +59,17 @@ def rarer_sign(gradient: Any) -> float:
     return float(np.minimum(positive, 1 - positive).mean())
 
 
+def right_both_ways(model: lamina.Model, x: Any, y: Any, top: int) -> tuple[float, float]:
+    """Share of images that a linear model has right and their inverses too, and how many of them are exceptions.
+
+    Of an image and its inverse the logits add up to twice those of a grey image. If a class has the largest one both
+    times, it has the largest one of grey: only that class can be right twice, and any other is an exception.
+    """
+    twice = (model.predict(x) == y) & (model.predict(top - x) == y)
+    grey = np.full((1, *x.shape[1:]), top / 2)
+    return float(twice.mean()), float((twice & (y != model.predict(grey)[0])).sum())
+
+
 def measure(seed: int, setting: Setting) -> Measured:
     x, y, x_test, y_test = pictures(seed, setting)
     top = int(x.max())
@@ -73,6 +84,7 @@ def measure(seed: int, setting: Setting) -> Measured:
             model = fitted(train, y, seed, setting, hidden_units=units)
             models[name, world] = model
             accuracy[name, world] = float(np.mean(model.predict(test) == y_test))
+    twice, exceptions = right_both_ways(models["linear", "mixed"], x_test, y_test, top)
     row, column = (each * x.shape[1] // 28 for each in PIXEL)
     shown = x_test[:300]
     linear, mlp = gradients(models["linear", "upright"], shown), gradients(models["mlp", "mixed"], shown)
@@ -80,6 +92,9 @@ def measure(seed: int, setting: Setting) -> Measured:
     figures = {
         **{f"{name}_{world}": value for (name, world), value in accuracy.items()},
         **{f"{name}_kept": accuracy[name, "mixed"] / accuracy[name, "upright"] for name in ("linear", "mlp")},
+        "linear_mixed_loss": models["linear", "mixed"].evaluate((worlds["mixed"][1], y_test))["log_loss"],
+        "linear_twice": twice,
+        "linear_exceptions": exceptions,
         "linear_sign": rarer_sign(linear[:, :, row, column]),
         "mlp_sign": rarer_sign(gradients(models["mlp", "upright"], shown)[:, :, row, column]),
         "turned": float(np.mean(np.sign(mlp) != np.sign(inverted))),
@@ -121,14 +136,13 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             grid[0, j].set_title(setting.say(name))
         grid[i, 0].set_ylabel(setting.say(label), rotation=0, ha="right", va="center")
     image, top = kept["example"]
-    for place, example in ((2, image), (3, top - image)):
+    for place, example in enumerate((image, top - image, image, top - image)):
         grid[place, 4].imshow(example, cmap="gray", vmin=0, vmax=top)
     for each in grid.flat:
         each.set(xticks=[], yticks=[])
         each.grid(visible=False)
         each.spines[:].set_visible(False)
-    grid[0, 4].set_visible(False)
-    grid[1, 4].set_visible(False)
+    grid[0, 4].set_title(setting.say(Text("example", "示例")))
     return [
         Drawing(
             "accuracy",
@@ -144,11 +158,12 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "How each pixel moves the logit of a class (red: up, blue: down; seed 0). A linear model has one such "
                 "map, its weights, for all images. The lower rows are means over images: of the MLP that was trained "
-                "with half of its images inverted, at images and at their inverses; on the right, an image and its "
-                f"inverse. The square marks the text's pixel {PIXEL}, or the one at its place in a smaller image.",
+                "with half of its images inverted, at images and at their inverses. On the right, an example of the "
+                f"images: as it is, or inverted. The square marks the text's pixel {PIXEL}, or the one at its place in "
+                f"a smaller image.",
                 "各像素如何改变某一类别的 logit（红：增大；蓝：减小；种子 0）。线性模型对所有图像只有一幅这样的图，"
-                "即其权重。下两行是对图像取的均值：用半数反转的图像训练的多层感知机，分别在原图处和反转图处；右侧为一幅图像及其反转图。"
-                f"方框标出课文中的像素 {PIXEL}，图像较小时则为相应位置的像素。",
+                "即其权重。下两行是对图像取的均值：用半数反转的图像训练的多层感知机，分别在原图处和反转图处。右侧为图像示例：原图或其反转图。"
+                f"方框标出教材中的像素 {PIXEL}，图像较小时则为相应位置的像素。",
             ),
         ),
     ]
@@ -161,15 +176,26 @@ EXPERIMENT = Experiment(
         "The text: whether a brighter pixel at (13, 17) speaks for or against a class depends on the pixels around it; "
         "a linear model must say one or the other for all images, and in a world in which inverting an image keeps its "
         "class it is doomed to fail.\n\n"
-        "Here half of all images, in training and in test, are inverted. In such a world what a softmax regression "
-        "gains on an image it loses on the image's inverse: its loss is convex and the same for the weights W and -W, "
-        "so it is least where no pixel counts at all. Fashion-MNIST, 20,000 images for training; in a quick run, "
-        "scikit-learn's digits.",
-        "课文指出：位置 (13, 17) 的像素变亮，究竟增大还是减小图像属于某一类别的可能性，取决于它周围的像素；"
+        "Here half of all images, in training and in test, are inverted. Of an image and its inverse, the logits of a "
+        "softmax regression add up to those of grey, twice. So it can be right about both only for the one class that "
+        "it takes grey for: about half of its accuracy is lost by construction, before anything is learned. And what "
+        "it gains on an image it loses on the inverse: the expected loss is convex and the same for the weights W and "
+        "-W, so it is least where no pixel counts at all, at log 10 = 2.303, the loss of guessing.\n\n"
+        "Guessing is right on one image in ten. That about one in four is right here is no contradiction: the training "
+        "images are a finite sample, so that W is not quite 0, and accuracy asks only which logit is the largest, by "
+        "however little. A W that is right on the upright images would have half of all images right, were it ever so "
+        "small. The loss is what shows that nothing is gained.\n\n"
+        "Fashion-MNIST, 20,000 images for training; in a quick run, scikit-learn's digits.",
+        "教材指出：位置 (13, 17) 的像素变亮，究竟增大还是减小图像属于某一类别的可能性，取决于它周围的像素；"
         "线性模型却必须对所有图像给出同一回答，因此在反转图像保留类别的世界里注定会失败。\n\n"
-        "这里把训练和测试图像各反转一半。在这样的世界里，softmax 回归在一幅图像上之所得，正是在其反转图上之所失："
-        "损失函数是凸的，且权重取 W 与 -W 时相同，因而在所有像素都不起作用处取到最小值。数据为 Fashion-MNIST，"
-        "训练用 20000 幅；快速运行时用 scikit-learn 的 digits。",
+        "这里把训练和测试图像各反转一半。对一幅图像及其反转图，softmax 回归的 logit 之和恒等于灰色图像的 logit 的两倍。"
+        "因此只有它判给灰色图像的那一个类别，才可能两次都判对：还没有学习，由构造就已失去约一半的精度。"
+        "而且它在一幅图像上得到的，恰在反转图上失去：期望损失是凸的，且权重取 W 与 -W 时相同，"
+        "因此在所有像素都不起作用处取到最小值 log 10 = 2.303，即随机猜测的损失。\n\n"
+        "随机猜测的精度为十分之一，这里却约有四分之一判对，两者并不矛盾：训练图像是有限的样本，W 不会恰好为 0；"
+        "而精度只看哪个 logit 最大，不管大多少。若某个 W 能判对未反转的图像，那么它无论多小，都能判对全部图像的一半。"
+        "真正说明没有收益的是损失。\n\n"
+        "数据为 Fashion-MNIST，训练用 20000 幅；快速运行时用 scikit-learn 的 digits。",
     ),
     source="4.1.1.1",
     claims=(
@@ -181,6 +207,26 @@ EXPERIMENT = Experiment(
             ),
             "linear_kept",
             at_most=0.5,
+        ),
+        Claim(
+            "right-once",
+            Text(
+                "A softmax regression that is right about an image is wrong about its inverse, except for the one "
+                "class that it takes a grey image for.",
+                "softmax 回归如果判对一幅图像，就会判错其反转图，它判给灰色图像的那一个类别除外。",
+            ),
+            "linear_exceptions",
+            at_most=0,
+            kind="identity",
+        ),
+        Claim(
+            "nothing-gained",
+            Text(
+                "It gains nothing over guessing: its test log loss is not below log 10 by more than 0.05.",
+                "与随机猜测相比没有收益：其测试对数损失低于 log 10 不超过 0.05。",
+            ),
+            "linear_mixed_loss",
+            at_least=2.302585 - 0.05,
         ),
         Claim(
             "mlp-does-not",
@@ -196,13 +242,14 @@ EXPERIMENT = Experiment(
             ),
             "linear_sign",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "mlp-context",
             Text(
                 "To the MLP it depends on the other pixels: trained on images as they are, in at least a tenth of them "
                 "the pixel's effect has the other sign.",
-                "对多层感知机而言，这取决于其他像素：即使用未反转的图像训练，至少一成图像中该像素的作用方向相反。",
+                "对多层感知机而言，这取决于其他像素：即便用未反转的图像训练，至少一成图像中该像素的作用方向相反。",
             ),
             "mlp_sign",
             at_least=0.1,
@@ -215,8 +262,17 @@ EXPERIMENT = Experiment(
         "mlp_upright": Text("accuracy of the MLP, images as they are", "多层感知机的精度，原图"),
         "mlp_mixed": Text("accuracy of the MLP, half inverted", "多层感知机的精度，半数反转"),
         "mlp_kept": Text("share of its accuracy that the MLP keeps", "多层感知机保住的精度的比例"),
+        "linear_mixed_loss": Text("log loss of softmax regression, half inverted", "softmax 回归的对数损失，半数反转"),
+        "linear_twice": Text(
+            "share of images that softmax regression has right as they are and inverted, half inverted",
+            "softmax 回归对原图和反转图都判对的比例，半数反转",
+        ),
+        "linear_exceptions": Text(
+            "images that it has right as they are and inverted, of another class than grey is taken for",
+            "原图和反转图都判对、而又不属于灰色图像所判类别的图像数",
+        ),
         "linear_sign": Text(
-            "share of images in which the pixel's effect has its rarer sign, softmax regression",
+            "share of images with the minority sign of the pixel's effect, softmax regression",
             "该像素的作用取少数符号的图像的比例，softmax 回归",
         ),
         "mlp_sign": Text("the same, MLP", "同上，多层感知机"),
@@ -227,4 +283,6 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("Fashion-MNIST (clothing, 28 × 28 pixels)", "Fashion-MNIST（服装，28 × 28 像素）"),
+    quick_data=Text("handwritten digits (scikit-learn, 8 × 8 pixels)", "手写数字（scikit-learn，8 × 8 像素）"),
 )

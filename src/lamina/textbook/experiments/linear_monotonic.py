@@ -13,7 +13,12 @@ INCOMES = np.linspace(1_000, 1_100_000, 2000)
 LINEAR = {"hidden_units": (), "optimizer": "lbfgs"}
 # Without dropout, weight decay and the encoding of numbers that Lamina would choose: only the hidden layers differ.
 MLP = {"hidden_units": (64, 64), "dropout": 0.0, "epochs": 25}
-NAMES = {"linear": Text("linear", "线性"), "log": Text("linear in log", "对数线性"), "mlp": Text("MLP", "多层感知机")}
+NAMES = {
+    "linear": Text("linear", "线性"),
+    "log": Text("linear in log", "对数收入的线性"),
+    "mlp": Text("MLP", "多层感知机"),
+}
+STYLES = {"mlp": ("#d0662a", "-"), "log": ("#2c9461", "--"), "linear": ("#b8559c", "-.")}  # in the order of drawing
 
 
 def chance(income: Any) -> Any:
@@ -122,9 +127,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     income_label = Text("income (thousands)", "收入（千）")
     figure, (wide, near) = canvas(2, 1, width=5.4, height=5)
     for axes, limit in ((wide, 1_100), (near, 300)):
-        axes.plot(INCOMES / 1000, chance(INCOMES), label=setting.say(Text("truth", "真实概率")))
-        for name, label in NAMES.items():
-            axes.plot(INCOMES / 1000, measured[0].kept["curves"][name], label=setting.say(label))
+        truth = setting.say(Text("truth", "真实概率"))
+        axes.plot(INCOMES / 1000, chance(INCOMES), color="#2f7fd1", linestyle="-", linewidth=6, alpha=0.35, label=truth)
+        for name, (color, style) in STYLES.items():
+            curve, label = measured[0].kept["curves"][name], setting.say(NAMES[name])
+            axes.plot(INCOMES / 1000, curve, color=color, linestyle=style, linewidth=2, label=label)
         axes.set(xlim=(0, limit), ylabel=setting.say(Text("probability of repayment", "还款概率")))
     near.set_xlabel(setting.say(income_label))
     near.legend()
@@ -147,10 +154,13 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 
 def draw_real(real: list[Any], setting: Setting, income_label: Text) -> Drawing:
     figure, axes = canvas(width=5.4, height=3)
-    for name, label in NAMES.items():
-        axes.plot(real[0]["x"] / 1000, real[0]["curves"][name], label=setting.say(label))
+    for name, (color, style) in STYLES.items():
+        curve, label = real[0]["curves"][name], setting.say(NAMES[name])
+        axes.plot(real[0]["x"] / 1000, curve, color=color, linestyle=style, linewidth=2, label=label)
     x, share = np.array(real[0]["shares"]).T
-    axes.plot(x / 1000, share, "o", markersize=4, label=setting.say(Text("observed share", "观测比例")))
+    axes.plot(
+        x / 1000, share, "o", color="#2f7fd1", markersize=4, label=setting.say(Text("observed share", "观测比例"))
+    )
     axes.set(xlabel=setting.say(income_label), ylabel=setting.say(Text("share repaid", "还款比例")))
     axes.legend()
     mean = {name: np.mean([each["losses"][name] for each in real]) for name in real[0]["losses"]}
@@ -161,8 +171,8 @@ def draw_real(real: list[Any], setting: Setting, income_label: Text) -> Drawing:
     caption = Text(
         "The same models on the 10,000 customers of default.csv, whatever they show, without a claim: log loss on 3,000"
         f" of them that were held out, mean of the seeds: {losses.en}.",
-        "同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。"
-        f"留出的 3000 名客户上的对数损失（各种子的均值）：{losses.zh}。",
+        "同样的模型用于 default.csv 的 10000 名客户，仅如实报告，不作论断。留出的 3000 名客户上的对数损失（各种子的均"
+        f"值）：{losses.zh}。",
     )
     return Drawing("default-table", figure, caption)
 
@@ -178,7 +188,7 @@ EXPERIMENT = Experiment(
         "regression, the same on the logarithm, and an MLP on the plain income are compared by how much their log loss "
         "exceeds that of the true probability, the least there is. The output map of a logistic regression saturates "
         "too, but at 1 and where it must: what is linear, and has equal steps, is its logit.",
-        "课文指出：线性意味着单调性。就收入与还款而言，单调是合理的，但关系未必是线性的：收入从 0 增加到 50000，"
+        "教材指出：线性意味着单调性。就收入与还款而言，单调是合理的，但关系未必是线性的：收入从 0 增加到 50000，"
         "比从 100 万增加到 105 万更能提高还款可能性。对收入取对数之类的预处理可使线性更合理。\n\n"
         "这里生成一批贷款，其还款概率处处递增，并在 0.95 处饱和。对逻辑回归、取对数后的逻辑回归以及直接使用收入的"
         "多层感知机，比较其对数损失比真实概率的对数损失（即可能的最小值）高出多少。逻辑回归的输出映射也会饱和，"
@@ -194,6 +204,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_turns",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "equal-steps",
@@ -204,6 +215,7 @@ EXPERIMENT = Experiment(
             ),
             "linear_unequal",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "logarithm",
@@ -241,13 +253,19 @@ EXPERIMENT = Experiment(
         "mlp_excess": Text("excess log loss of the MLP", "多层感知机的超额对数损失"),
         "linear_turns": Text("turns of the linear model's prediction", "线性模型的预测改变升降方向的次数"),
         "linear_unequal": Text(
-            "late rise by early rise, linear model: distance from 1",
+            "rise at high income / rise at low income, linear model: distance from 1",
             "线性模型：高收入处增量与低收入处增量之比与 1 的差",
         ),
-        "mlp_steps": Text("late rise by early rise, MLP", "多层感知机：高收入处增量与低收入处增量之比"),
+        "mlp_steps": Text(
+            "rise at high income / rise at low income, MLP", "多层感知机：高收入处增量与低收入处增量之比"
+        ),
         "log_share": Text("share of the excess that the logarithm removes", "取对数所消除的超额损失的比例"),
         "mlp_share": Text("share of the excess that the MLP removes", "多层感知机所消除的超额损失的比例"),
     },
     measure=measure,
     draw=draw,
+    data=Text(
+        "loans, generated; without a claim also default.csv, if it is there",
+        "生成的贷款数据；若有 default.csv，也一并报告，但不作论断",
+    ),
 )

@@ -83,13 +83,13 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     caption = Text(
         "Figure 4.1.1 of the text, drawn from the shapes of a model's weights, with the parameters of each layer: "
         "weights and biases.",
-        "课文的图 4.1.1，由模型权重的形状画出，并注明每层的参数个数：权重加偏置。",
+        "教材的图 4.1.1，由模型权重的形状画出，并注明每层的参数个数：权重加偏置。",
     )
     return [Drawing("network", figure, caption)]
 
 
 def exactly(name: str, statement: Text, figure: str, value: float) -> Claim:
-    return Claim(name, statement, figure, at_least=value, at_most=value)
+    return Claim(name, statement, figure, at_least=value, at_most=value, kind="identity")
 
 
 EXPERIMENT = Experiment(
@@ -101,10 +101,10 @@ EXPERIMENT = Experiment(
         "The text draws an MLP with 4 inputs, one hidden layer of 5 units and 3 outputs, and says that it has two "
         "layers, since the input layer computes nothing, and that both are fully connected. Here the model is built "
         "for the iris flowers, which have 4 measurements and 3 species, and everything is read off the model: its "
-        "layers, which units change when an input does, and how many numbers it learns.",
-        "课文画出一个有 4 个输入、一个含 5 个单元的隐藏层和 3 个输出的 MLP，并指出：输入层不涉及任何计算，"
-        "因此层数为 2；两层都是全连接的。这里为鸢尾花数据（4 个测量值、3 个品种）构建该模型，一切都从模型本身读出："
-        "有哪些层、一个输入改变时哪些单元随之改变，以及要学习多少个数。",
+        "layers, which units change when an input does, and how many parameters it has.",
+        "教材画出一个有 4 个输入、一个含 5 个单元的隐藏层和 3 个输出的 MLP，并指出：输入层不涉及任何计算，"
+        "因此层数为 2；两层都是全连接的。这里为鸢尾花数据（4 个测量值、3 个种）构建该模型，一切都从模型本身读出："
+        "有哪些层、一个输入改变时哪些单元随之改变，以及有多少个参数。",
     ),
     source="4.1.1.2",
     claims=(
@@ -166,4 +166,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("iris flowers, for the shapes only", "鸢尾花数据，只用其形状"),
 )

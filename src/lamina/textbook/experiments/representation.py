@@ -130,7 +130,7 @@ EXPERIMENT = Experiment(
         "regression is fitted anew to what the last hidden layer makes of the training images "
         "(`model.hidden_outputs`); another one is fitted to the pixels. Fashion-MNIST, 20,000 images for training; in "
         "a quick run, scikit-learn's digits, half of them inverted: as they are, they are almost linear.",
-        "课文指出：可以把前 L - 1 层看作表示，把最后一层看作线性预测器；数据也许有一种适合线性模型的表示，"
+        "教材指出：可以把前 L - 1 层看作表示，把最后一层看作线性预测器；数据也许有一种适合线性模型的表示，"
         "但没有人知道如何手工计算它，于是由网络把表示与预测器一起学出来。\n\n"
         "这里训练一个隐藏层为 128 和 64 个单元的多层感知机，丢弃其输出层，再对最后一个隐藏层在训练图像上的输出"
         "（`model.hidden_outputs`）重新拟合 softmax 回归，并与直接对像素拟合的 softmax 回归比较。数据为 Fashion-MNIST，"
@@ -146,6 +146,7 @@ EXPERIMENT = Experiment(
             ),
             "output_layer",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "representation",
@@ -161,7 +162,7 @@ EXPERIMENT = Experiment(
             "pixels",
             Text(
                 "On the pixels it is not: there it is more than one point below the MLP.",
-                "在像素上则不然：其精度比多层感知机低一个百分点以上。",
+                "在像素上不合适：其精度比多层感知机低一个百分点以上。",
             ),
             "pixels_gap",
             at_least=0.01,
@@ -180,4 +181,9 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("Fashion-MNIST (clothing, 28 × 28 pixels)", "Fashion-MNIST（服装，28 × 28 像素）"),
+    quick_data=Text(
+        "handwritten digits, half of them inverted (scikit-learn, 8 × 8 pixels)",
+        "手写数字，其中一半反转（scikit-learn，8 × 8 像素）",
+    ),
 )

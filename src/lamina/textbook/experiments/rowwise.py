@@ -40,6 +40,12 @@ def batch_norm(x: Tensor) -> Tensor:
     return torch.nn.functional.batch_norm(x, None, None, training=True)
 
 
+def alone(x: Tensor) -> Tensor:
+    """Batch normalization of minibatches of one row each: a row's mean is the row itself, and its variance is 0."""
+    mean, variance = x, torch.zeros_like(x)
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
 def softmax(x: Tensor) -> Tensor:
     return x.softmax(dim=1)
 
@@ -92,9 +98,9 @@ def measure(seed: int, setting: Setting) -> Measured:
     softmax_row, softmax_rows = reach(change(softmax, seed))
     _, batch_rows = reach(change(batch_norm, seed))
     among_any, among_its_class = (in_minibatches(batch, x, rows) for rows in (rng.permutation(len(y)), np.argsort(y)))
-    alone = probabilities(batch, x, training=False)
+    predicted = probabilities(batch, x, training=False)
     accuracy = {
-        "prediction": np.mean(alone.argmax(axis=1) == y),
+        "prediction": np.mean(predicted.argmax(axis=1) == y),
         "mixed": np.mean(among_any.argmax(axis=1) == y),
         "sorted": np.mean(among_its_class.argmax(axis=1) == y),
     }
@@ -104,8 +110,9 @@ def measure(seed: int, setting: Setting) -> Measured:
         "softmax_rows": softmax_rows,
         "batch_rows": batch_rows,
         "batch_company": lamina.rowwise(batch).training.max_difference,
+        "alone": float(alone(torch.as_tensor(x.reshape(len(x), -1), dtype=torch.float64)).abs().max()),
         "batch_alone": float(refuses_one_row(batch, x)),
-        "train_test": float(np.abs(among_any - alone).max()),
+        "train_test": float(np.abs(among_any - predicted).max()),
         **{f"accuracy_{name}": float(value) for name, value in accuracy.items()},
         "sorted_lost": float(accuracy["prediction"] - accuracy["sorted"]),
         "batch_predicts": lamina.rowwise(batch).evaluation.max_difference,
@@ -157,8 +164,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "A minibatch of 6 rows and 5 units: blue are the outputs that change when the input at the cross does. "
                 "ReLU is elementwise, softmax rowwise, batch normalization neither.",
-                "6 行、5 个单元的小批量：叉号处的输入改变时，蓝色的输出随之改变。"
-                "ReLU 是逐元素的，softmax 是逐行的，批量规范化两者都不是。",
+                "6 行、5 个单元的小批量：叉号处的输入改变时，蓝色的输出随之改变。ReLU 是逐元素的，softmax 是逐行的，批"
+                "量规范化两者都不是。",
             ),
         ),
         Drawing(
@@ -187,12 +194,13 @@ EXPERIMENT = Experiment(
         "digits, shows the problems. The way out: at prediction, means and variances that were learned in training, "
         "as every library has it; or layer normalization, which looks at one row only. `lamina.rowwise(model)` tells "
         "which models depend on the minibatch.",
-        "课文指出：非线性函数以逐行方式作用于其输入，一次一个样本，softmax 即是如此；隐藏层的激活函数不仅逐行，"
+        "教材指出：非线性函数以逐行方式作用于其输入，一次一个样本，softmax 即是如此；隐藏层的激活函数不仅逐行，"
         "而且逐元素，无需查看其他隐藏单元的值。最后一道习题问：如果一个非线性一次作用于一个小批量，会导致什么样的问题？"
         "\n\n"
         "这里改变输入的一个元素，看哪些输出随之改变。训练时的批量规范化正是作用于小批量的非线性；"
-        "用 scikit-learn 的 digits 训练一个带有它的多层感知机，便可看到这些问题。出路是：预测时改用训练中得到的"
-        "均值与方差，各种库都这样做；或者改用只看一行的层规范化。`lamina.rowwise(model)` 能指出模型是否依赖于小批量。",
+        "用 scikit-learn 的 digits 训练一个带有它的多层感知机，就能看到这些问题。解决办法是：预测时改用训练中得到的"
+        "均值与方差，各种库都这样做；或者改用只看一个样本的层规范化。`lamina.rowwise(model)` 能指出模型是否依赖于小批"
+        "量。",
     ),
     source="4.1.1.3, 4.1.4",
     claims=(
@@ -204,12 +212,14 @@ EXPERIMENT = Experiment(
             ),
             "activation_elsewhere",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "softmax-rowwise",
             Text("Softmax is rowwise: other rows do not change.", "softmax 是逐行的：其他行不变。"),
             "softmax_rows",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "softmax-not-elementwise",
@@ -218,6 +228,7 @@ EXPERIMENT = Experiment(
             ),
             "softmax_row",
             at_least=1e-3,
+            kind="identity",
         ),
         Claim(
             "batch-norm-neither",
@@ -227,12 +238,13 @@ EXPERIMENT = Experiment(
             ),
             "batch_rows",
             at_least=1e-3,
+            kind="identity",
         ),
         Claim(
             "same-row",
             Text(
-                "First problem: the same row gets another answer in another minibatch.",
-                "问题一：同一行在不同的小批量中得到不同的答案。",
+                "First problem: the same example gets another answer in another minibatch.",
+                "问题一：同一样本在不同的小批量中得到不同的答案。",
             ),
             "batch_company",
             at_least=1e-3,
@@ -240,17 +252,20 @@ EXPERIMENT = Experiment(
         Claim(
             "one-row",
             Text(
-                "Second problem: a minibatch of one row cannot be trained on at all.",
-                "问题二：只有一行的小批量根本无法训练。",
+                "Second problem: in a minibatch of one example every unit becomes 0, whatever the example: nothing is "
+                "learned from it. (Lamina refuses such a minibatch.)",
+                "问题二：小批量只有一个样本时，无论是什么样本，每个单元都变为 0，从中学不到任何东西。（Lamina 拒绝这样"
+                "的小批量。）",
             ),
-            "batch_alone",
-            at_least=1,
+            "alone",
+            at_most=0,
+            kind="identity",
         ),
         Claim(
             "train-and-test",
             Text(
-                "Third problem: training and prediction disagree about the same row with the same weights.",
-                "问题三：对同一行、同一组权重，训练时与预测时的结果不一致。",
+                "Third problem: training and prediction disagree about the same example with the same weights.",
+                "问题三：对同一样本、同一组权重，训练时与预测时的结果不一致。",
             ),
             "train_test",
             at_least=1e-3,
@@ -258,9 +273,9 @@ EXPERIMENT = Experiment(
         Claim(
             "order",
             Text(
-                "Fourth problem: the order of the rows matters; predicted in minibatches as in training, but sorted by "
-                "class, rows are recognised less often by at least ten points.",
-                "问题四：行的次序有影响；若按训练方式、以按类别排序的小批量作预测，精度至少下降十个百分点。",
+                "Fourth problem: the order of the examples matters; predicted in minibatches as in training, but "
+                "sorted by class, they are recognised less often by at least ten points.",
+                "问题四：样本的次序有影响；如果按训练方式预测，且小批量按类别排序，精度至少下降十个百分点。",
             ),
             "sorted_lost",
             at_least=0.1,
@@ -269,10 +284,11 @@ EXPERIMENT = Experiment(
             "statistics",
             Text(
                 "What to do: with means and variances from training, prediction is rowwise.",
-                "对策：使用训练中得到的均值与方差，预测便是逐行的。",
+                "对策：使用训练中得到的均值与方差，预测就是逐行的。",
             ),
             "batch_predicts",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "layer-norm",
@@ -282,6 +298,7 @@ EXPERIMENT = Experiment(
             ),
             "layer_company",
             at_most=1e-9,
+            kind="identity",
         ),
     ),
     figures={
@@ -290,26 +307,34 @@ EXPERIMENT = Experiment(
         "softmax_rows": Text("largest change of other rows, softmax", "softmax：其他行的最大改变"),
         "batch_rows": Text("largest change of other rows, batch normalization", "批量规范化：其他行的最大改变"),
         "batch_company": Text(
-            "difference of a row's logits between minibatches, batch normalization in training",
-            "同一行在不同小批量中 logit 的差，批量规范化，训练方式",
+            "difference of an example's logits between minibatches, batch normalization in training",
+            "同一样本在不同小批量中 logit 的差，批量规范化，训练方式",
         ),
-        "batch_alone": Text("a minibatch of one row is refused (1: yes)", "只有一行的小批量被拒绝（1：是）"),
+        "alone": Text(
+            "largest unit after normalizing a minibatch of one", "对单个样本的小批量规范化后单元的最大绝对值"
+        ),
+        "batch_alone": Text(
+            "Lamina refuses to train on a minibatch of one (1: yes)", "Lamina 拒绝用单个样本的小批量训练（1：是）"
+        ),
         "train_test": Text(
             "largest difference of a probability between training and prediction", "训练方式与预测方式所得概率的最大差"
         ),
         "accuracy_prediction": Text("accuracy as in prediction", "精度，按预测方式"),
-        "accuracy_mixed": Text("accuracy as in training, rows in random order", "精度，按训练方式，行的次序随机"),
-        "accuracy_sorted": Text("accuracy as in training, rows sorted by class", "精度，按训练方式，行按类别排序"),
-        "sorted_lost": Text("accuracy lost where rows are sorted by class", "按类别排序所损失的精度"),
+        "accuracy_mixed": Text("accuracy as in training, examples in random order", "精度，按训练方式，样本次序随机"),
+        "accuracy_sorted": Text(
+            "accuracy as in training, examples sorted by class", "精度，按训练方式，样本按类别排序"
+        ),
+        "sorted_lost": Text("accuracy lost if examples are sorted by class", "按类别排序所损失的精度"),
         "batch_predicts": Text(
-            "difference of a row's logits between minibatches, batch normalization in prediction",
-            "同一行在不同小批量中 logit 的差，批量规范化，预测方式",
+            "difference of an example's logits between minibatches, batch normalization in prediction",
+            "同一样本在不同小批量中 logit 的差，批量规范化，预测方式",
         ),
         "layer_company": Text(
-            "difference of a row's logits between minibatches, layer normalization in training",
-            "同一行在不同小批量中 logit 的差，层规范化，训练方式",
+            "difference of an example's logits between minibatches, layer normalization in training",
+            "同一样本在不同小批量中 logit 的差，层规范化，训练方式",
         ),
     },
     measure=measure,
     draw=draw,
+    data=Text("handwritten digits (scikit-learn, 8 × 8 pixels)", "手写数字（scikit-learn，8 × 8 像素）"),
 )

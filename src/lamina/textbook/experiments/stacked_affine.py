@@ -111,23 +111,18 @@ EXPERIMENT = Experiment(
     title=Text("Stacked affine layers are one", "堆叠的仿射层等于一层"),
     about=Text(
         "The text: adding hidden layers brings additional sets of parameters and, without a nonlinearity between "
-        "them, "
-        "nothing else. An affine function of an affine function is an affine function, and the linear model could "
-        "represent any affine function already.\n\n"
+        "them, nothing else. An affine function of an affine function is an affine function, and the linear model "
+        "could represent any affine function already.\n\n"
         "Here a problem that is only in part linear (10 features, 6 classes) is learned by a linear model, by a "
         "network with three hidden layers and the activation `identity`, and by the same network with ReLU. "
         "`lamina.collapse` multiplies the layers of the second one together. All are trained with L-BFGS to the "
-        f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} "
-        "units: its "
-        "matrix is a product through two dimensions, and that is less than a linear model has.",
-        "课文说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外便一无所得。"
-        "仿射函数的仿射函数本身就是仿射函数，"
-        "而线性模型已经能够表示任何仿射函数。\n\n"
-        "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` "
-        "的网络，"
-        "以及换成 ReLU 的同一网络来学习。`lamina.collapse` 把第二个网络的各层乘到一起。所有网络都用 L-BFGS "
-        "训练到极小值，"
-        f"剩下的误差就是它们表示不了的部分。还有一个网络含宽度为 {NARROW} 的层：它的矩阵是经过二维空间的乘积，"
+        f"minimum, so that what they cannot represent is what is left. A further one has a layer of {NARROW} units: "
+        "its matrix is a product through two dimensions, and that is less than a linear model has.",
+        "教材说：添加隐藏层带来了额外的参数集；如果层间没有非线性，除此之外没有任何好处。仿射函数的仿射函数本身就是仿"
+        "射函数，而线性模型已经能够表示任何仿射函数。\n\n"
+        "这里的问题只有一部分是线性的（10 个特征，6 个类别），分别由线性模型、有三个隐藏层而激活函数为 `identity` 的网"
+        "络，以及换成 ReLU 的同一网络来学习。`lamina.collapse` 把第二个网络的各层乘到一起。所有网络都用 L-BFGS 训练到"
+        f"极小值，剩下的误差就是它们表示不了的部分。还有一个网络含宽度为 {NARROW} 的层：它的矩阵是经过二维空间的乘积，"
         "表达能力反而低于线性模型。",
     ),
     source="4.1.1.3",
@@ -140,6 +135,7 @@ EXPERIMENT = Experiment(
             ),
             "extra",
             at_least=1,
+            kind="identity",
         ),
         Claim(
             "one-layer",
@@ -147,6 +143,7 @@ EXPERIMENT = Experiment(
             "layers",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "same-function",
@@ -156,6 +153,7 @@ EXPERIMENT = Experiment(
             ),
             "difference",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "no-lower-loss",
@@ -169,8 +167,8 @@ EXPERIMENT = Experiment(
         Claim(
             "no-better-score",
             Text(
-                "The problem is not solved: on new rows the deep network is not one point of accuracy better.",
-                "问题没有得到解决：在新数据上，深层网络的精度提高不到一个百分点。",
+                "The problem is not solved: on new examples the deep network is not one point of accuracy better.",
+                "问题没有得到解决：在新样本上，深层网络的精度提高不到一个百分点。",
             ),
             "accuracy_gain",
             at_most=0.01,
@@ -193,6 +191,7 @@ EXPERIMENT = Experiment(
             "narrow_rank",
             at_least=NARROW,
             at_most=NARROW,
+            kind="identity",
         ),
         Claim(
             "narrow-worse",
@@ -220,4 +219,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("10 features and 6 classes, generated", "生成的数据：10 个特征，6 个类别"),
 )

@@ -90,7 +90,7 @@ def measure(seed: int, setting: Setting) -> Measured:
 
 
 def mistakes(probabilities: Any, x: Any, y: Any) -> dict[str, Any]:
-    """Return the confusion matrix (10, 10), row = true class, and the twelve images that are wrong most surely."""
+    """Return the confusion matrix (10, 10), row = true class, and the twelve most confident errors."""
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((10, 10), dtype=int)
     np.add.at(confusion, (y, predicted), 1)
@@ -136,8 +136,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Cross-entropy in training (seed 0): from scratch over all rows after each epoch, by the library the "
                 "mean over the epoch's minibatches, that of the MLP with dropout.",
-                "训练中的交叉熵（种子 0）：从零实现者为每轮之后全部样本上的值；用库实现者为该轮各小批量的均值，"
-                "其中多层感知机使用了暂退法。",
+                "训练中的交叉熵（种子 0）：从零实现的曲线是每轮之后全部样本上的损失；用库实现的曲线是该轮各小批量损失的"
+                "均值，其中多层感知机使用了暂退法。",
             ),
         ),
         Drawing(
@@ -152,7 +152,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "wrong",
             images,
             Text(
-                "The test images that the MLP gets wrong most surely: true class → predicted class (seed 0).",
+                "The MLP's most confident errors among the test images: true class → predicted class (seed 0).",
                 "多层感知机最有把握却判错的测试图像：真实类别 → 预测类别（种子 0）。",
             ),
         ),
@@ -169,34 +169,36 @@ EXPERIMENT = Experiment(
         "Here it is done again, from scratch in NumPy (`lamina/textbook/scratch.py`), by the library "
         "(`hidden_units=()`), and with the hidden layers that the text goes on to. Fashion-MNIST, 30,000 images for "
         "training and all 10,000 for the test; in a quick run, scikit-learn's digits.",
-        "课文回顾：先从零开始、再用库实现的 softmax 回归，从低分辨率图像中识别了 10 种服装。其间把输出强制转换为有效的"
-        "概率分布，应用损失函数，并根据模型参数将其最小化。\n\n"
-        "这里重做一遍：用 NumPy 从零实现（`lamina/textbook/scratch.py`）、用库实现（`hidden_units=()`），"
-        "再加上课文接下来引入的隐藏层。数据为 Fashion-MNIST，训练用 30000 幅，测试用全部 10000 幅；"
-        "快速运行时用 scikit-learn 的 digits。",
+        "教材回顾：先从零开始、再用库实现的 softmax 回归，从低分辨率图像中识别了 10 种服装。在此过程中，把输出强制转换"
+        "为有效的概率分布，应用损失函数，并根据模型参数将其最小化。\n\n"
+        "这里重做一遍：用 NumPy 从零实现（`lamina/textbook/scratch.py`）、用库实现（`hidden_units=()`），再加上教材接下"
+        "来引入的隐藏层。数据为 Fashion-MNIST，训练用 30000 幅，测试用全部 10000 幅；快速运行时用 scikit-learn 的 "
+        "digits。",
     ),
     source="4.1",
     claims=(
         Claim(
             "probabilities-sum",
             Text(
-                "Outputs are valid probabilities: those of a row sum to 1, for all three models.",
-                "输出是有效的概率分布：三个模型每一行的概率之和都为 1。",
+                "Outputs are valid probabilities: those of an example sum to 1, for all three models.",
+                "输出是有效的概率分布：三个模型对每个样本给出的概率之和都为 1。",
             ),
             "sum_error",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "probabilities-positive",
             Text("Outputs are valid probabilities: none is below 0.", "输出是有效的概率分布：没有一个小于 0。"),
             "least_probability",
             at_least=0,
+            kind="identity",
         ),
         Claim(
             "minimised",
             Text(
-                "The loss is minimised by the parameters: of log 10, where it starts, less than half is left.",
-                "损失随参数最小化：从 log 10 开始，剩下不到一半。",
+                "The loss is minimised by the parameters: it starts at log 10, and less than half of that is left.",
+                "损失随参数最小化：从 log 10 开始，最后不到其一半。",
             ),
             "loss_left",
             at_most=0.5,
@@ -216,10 +218,11 @@ EXPERIMENT = Experiment(
             Text(
                 "From scratch and by the library it is the same model: with the library's weights, the one from "
                 "scratch gives the library's probabilities.",
-                "从零实现与用库实现的是同一个模型：代入库的权重后，从零实现者给出与库相同的概率。",
+                "从零实现与用库实现的是同一个模型：代入库的权重后，从零实现的模型给出与库相同的概率。",
             ),
             "borrowed",
             at_most=1e-9,
+            kind="identity",
         ),
         Claim(
             "same-accuracy",
@@ -241,7 +244,7 @@ EXPERIMENT = Experiment(
         ),
     ),
     figures={
-        "sum_error": Text("largest distance of a row's sum from 1", "各行概率之和与 1 的最大差"),
+        "sum_error": Text("largest distance of an example's sum from 1", "各样本概率之和与 1 的最大差"),
         "least_probability": Text("smallest probability", "最小的概率"),
         "start_error": Text("distance of the first loss from log 10, weights 0", "权重为 0 时损失与 log 10 的差"),
         "loss_left": Text("share of the loss that training leaves, from scratch", "训练后剩余损失的比例，从零实现"),
@@ -256,4 +259,6 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("Fashion-MNIST (clothing, 28 × 28 pixels)", "Fashion-MNIST（服装，28 × 28 像素）"),
+    quick_data=Text("handwritten digits (scikit-learn, 8 × 8 pixels)", "手写数字（scikit-learn，8 × 8 像素）"),
 )

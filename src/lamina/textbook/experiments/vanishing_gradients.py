@@ -1,4 +1,4 @@
-"""Vanishing gradients: the gradient of the first layer against the depth, by activation and by initial weights."""
+"""Vanishing gradients: the gradient of the first layer against the depth, and what becomes of training then."""
 
 from typing import Any
 
@@ -11,24 +11,50 @@ from lamina.textbook.experiment import Claim, Drawing, Experiment, Measured, Set
 
 SHALLOWEST, DEEPEST = 2, 50  # layers as the text counts them: the hidden ones and the output
 UNITS = 64
+LARGE = 8  # times Glorot's weights
+TRAINED = 8  # layers of the trained networks that claims are about
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 STARTS = {
     "matched": Text("weights matched to σ", "与 σ 匹配的初始权重"),
     "small": Text("weights from N(0, 0.01²)", "初始权重取自 N(0, 0.01²)"),
+    "large": Text(f"{LARGE} times the matched weights, centred", f"匹配权重的 {LARGE} 倍，并居中"),
 }
+CASES = [*((activation, start) for start in ("matched", "small") for activation in ACTIVATIONS), ("sigmoid", "large")]
+# Plain minibatch gradient descent: an optimizer that divides by the gradient's size would hide a part of it.
+TRAINING: dict[str, Any] = {
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "batch_size": 32,
+    "epochs": 10,
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "early_stopping": False,
+}
+
+
+def prepared(rows: Any, depth: int, activation: str, start: str, seed: int, **options: Any) -> Any:
+    """A run of a network of ``depth`` layers, before its first step."""
+    hidden_units = (UNITS,) * (depth - 1)
+    run = lamina.prepare(
+        rows, hidden_units=hidden_units, activation=activation, normalization="none", seed=seed, **options
+    )
+    network: Any = run.state.network
+    affines = [*(block.affine for block in network.hidden), network.output]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        if start == "small":
+            for affine in affines:
+                affine.weight.normal_(0, 0.01, generator=generator)
+        if start == "large":
+            for affine in affines[1:-1]:  # those whose inputs are outputs of sigmoid, which are around 1/2
+                affine.weight.mul_(LARGE)
+                affine.bias.copy_(-0.5 * affine.weight.sum(dim=0))  # so that the sums are around 0
+    return run
 
 
 def untrained(rows: Any, depth: int, activation: str, start: str, seed: int) -> lamina.Model:
     """A network of ``depth`` layers before its first step."""
-    hidden_units = (UNITS,) * (depth - 1)
-    run = lamina.prepare(rows, hidden_units=hidden_units, activation=activation, normalization="none", seed=seed)
-    model = run.current()
-    if start == "small":
-        blocks: list[Any] = list(model.network.hidden)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for affine in [*(block.affine for block in blocks), model.network.output]:
-                affine.weight.normal_(0, 0.01, generator=generator)
+    model: lamina.Model = prepared(rows, depth, activation, start, seed).current()
     return model
 
 
@@ -42,52 +68,108 @@ def factor(gradients: list[float]) -> float:
     return float((gradients[-1] / gradients[0]) ** (1 / (DEEPEST - SHALLOWEST)))
 
 
+def accuracy(train: Any, test: Any, depth: int, activation: str, start: str, seed: int) -> float:
+    """Test accuracy of a network of ``depth`` layers after training."""
+    run = prepared(train, depth, activation, start, seed, **TRAINING)
+    for _ in run.train():
+        pass
+    return float(run.finish(baselines=False).evaluate(test)["accuracy"])
+
+
 def measure(seed: int, setting: Setting) -> Measured:
-    depths = (SHALLOWEST, 10, DEEPEST) if setting.quick else (SHALLOWEST, 5, 10, 20, 35, DEEPEST)
+    depths = (SHALLOWEST, 5, 10, 20, 35, DEEPEST)
     digits = lamina.read_table("digits")
     drawn = np.random.default_rng(seed).permutation(digits.n_rows)
     rows = digits.rows(drawn[: 128 if setting.quick else 1024])
-    gradients = {
-        (activation, start): [first_gradient(rows, depth, activation, start, seed) for depth in depths]
-        for activation in ACTIVATIONS
-        for start in STARTS
-    }
+    gradients = {case: [first_gradient(rows, depth, *case, seed) for depth in depths] for case in CASES}
     figures = {}
     for (activation, start), each in gradients.items():
         figures[f"{activation}_{start}"] = each[-1] / each[0]
         figures[f"{activation}_{start}_factor"] = factor(each)
-    return Measured(figures, {"gradients": gradients, "depths": depths})
+    trained_depths = (SHALLOWEST, 3, 5, TRAINED) if setting.quick else (SHALLOWEST, 3, 5, TRAINED, 12, 20)
+    train, test = digits.rows(drawn[:1000]), digits.rows(drawn[1000:])
+    accuracies = {
+        case: [accuracy(train, test, depth, *case, seed) for depth in trained_depths]
+        for case in (("sigmoid", "matched"), ("sigmoid", "large"), ("relu", "matched"))
+    }
+    figures["sigmoid_shallow_accuracy"] = accuracies["sigmoid", "matched"][0]
+    for (activation, start), each in accuracies.items():
+        figures[f"{activation}_{start}_accuracy"] = each[trained_depths.index(TRAINED)]
+    kept = {"gradients": gradients, "depths": depths, "accuracies": accuracies, "trained_depths": trained_depths}
+    return Measured(figures, kept)
 
 
 def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
-    figure, axes = canvas(1, 2, width=7.8, height=3.3, sharey=True)
+    layers = setting.say(Text("layers", "层数"))
+    figure, axes = canvas(1, 2, width=7.8, height=3.5)
     depths = measured[0].kept["depths"]
-    for axis, (start, title) in zip(axes, STARTS.items(), strict=True):
-        for activation in ACTIVATIONS:
-            means = np.mean([np.log10(each.kept["gradients"][activation, start]) for each in measured], axis=0)
-            axis.semilogy(depths, 10.0**means, marker="o", markersize=4, label=activation)
-        axis.set(title=setting.say(title), xlabel=setting.say(Text("layers", "层数")), xticks=depths)
+    for axis, starts in zip(axes, (("matched", "large"), ("small",)), strict=True):
+        for activation, start in CASES:
+            if start in starts:
+                means = np.mean([np.log10(each.kept["gradients"][activation, start]) for each in measured], axis=0)
+                label = f"{activation}, × {LARGE}" if start == "large" else activation
+                axis.semilogy(depths, 10.0**means, marker="o", markersize=4, label=label)
+        axis.set(title=setting.say(STARTS[starts[0]]), xlabel=layers, xticks=depths)
+        axis.legend(fontsize=9)
     axes[0].set_ylabel(setting.say(Text("gradient norm, first layer", "第一层的梯度范数")))
-    axes[0].legend()
-    caption = Text(
-        f"Norm of the gradient of the loss by the first layer's weights, before training, in networks of {UNITS} units "
-        "a layer (geometric mean of the seeds).",
-        f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。",
-    )
-    return [Drawing("depth", figure, caption)]
+
+    trained, axis = canvas(width=5.4, height=3)
+    depths = measured[0].kept["trained_depths"]
+    names = {
+        ("sigmoid", "matched"): Text("sigmoid", "sigmoid"),
+        ("sigmoid", "large"): Text(f"sigmoid, weights × {LARGE}", f"sigmoid，权重 × {LARGE}"),
+        ("relu", "matched"): Text("ReLU", "ReLU"),
+    }
+    for (case, name), marker in zip(names.items(), "osD", strict=True):
+        means = np.mean([each.kept["accuracies"][case] for each in measured], axis=0)
+        axis.plot(depths, means, marker=marker, markersize=5, label=setting.say(name))
+    axis.axhline(0.1, color="#8a7a1f", linestyle=":", linewidth=1, label=setting.say(Text("chance", "随机猜测")))
+    axis.set(xlabel=layers, xticks=depths, ylim=(0, 1.04), ylabel=setting.say(Text("test accuracy", "测试精度")))
+    axis.legend(loc="center right", bbox_to_anchor=(1, 0.38), fontsize=9)
+    return [
+        Drawing(
+            "depth",
+            figure,
+            Text(
+                "Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
+                f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and "
+                "biases that centre the sums, the gradient of sigmoid does not vanish.",
+                f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。"
+                f"× {LARGE}：权重取 {LARGE} 倍，并以偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
+            ),
+        ),
+        Drawing(
+            "trained",
+            trained,
+            Text(
+                f"Test accuracy after {TRAINING['epochs']} epochs of plain minibatch gradient descent (mean of the "
+                "seeds).",
+                f"用朴素的小批量梯度下降训练 {TRAINING['epochs']} 轮后的测试精度（各种子的均值）。",
+            ),
+        ),
+    ]
 
 
 def labels() -> dict[str, Text]:
     found = {}
-    for activation in ACTIVATIONS:
-        for start, name in STARTS.items():
-            found[f"{activation}_{start}"] = Text(
-                f"gradient at {DEEPEST} layers / at {SHALLOWEST}, {activation}, {name.en}",
-                f"{DEEPEST} 层与 {SHALLOWEST} 层的梯度之比，{activation}，{name.zh}",
-            )
-            found[f"{activation}_{start}_factor"] = Text(
-                f"factor for each layer, {activation}, {name.en}", f"每层的倍数，{activation}，{name.zh}"
-            )
+    for activation, start in CASES:
+        name = STARTS[start]
+        found[f"{activation}_{start}"] = Text(
+            f"gradient at {DEEPEST} layers / at {SHALLOWEST}, {activation}, {name.en}",
+            f"{DEEPEST} 层与 {SHALLOWEST} 层的梯度之比，{activation}，{name.zh}",
+        )
+        found[f"{activation}_{start}_factor"] = Text(
+            f"factor for each layer, {activation}, {name.en}", f"每层的倍数，{activation}，{name.zh}"
+        )
+    found["sigmoid_shallow_accuracy"] = Text(
+        f"test accuracy, {SHALLOWEST} layers, sigmoid", f"测试精度，{SHALLOWEST} 层，sigmoid"
+    )
+    for activation, start in (("sigmoid", "matched"), ("sigmoid", "large"), ("relu", "matched")):
+        name = STARTS[start]
+        found[f"{activation}_{start}_accuracy"] = Text(
+            f"test accuracy, {TRAINED} layers, {activation}, {name.en}",
+            f"测试精度，{TRAINED} 层，{activation}，{name.zh}",
+        )
     return found
 
 
@@ -96,17 +178,27 @@ EXPERIMENT = Experiment(
     title=Text("Vanishing gradients against depth", "梯度消失与深度"),
     about=Text(
         "The text says that the derivative of ReLU is particularly well behaved, which mitigates the well-documented "
-        "problem of vanishing gradients that troubled earlier networks. The derivative of sigmoid is 0.25 at most, and "
-        "backpropagation multiplies by it once for each layer; that of ReLU is 0 or 1.\n\n"
-        f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten digits "
-        "and not trained. What is measured, in float64, is the norm of the gradient of the loss by the weights of the "
-        "first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and Bengio for sigmoid "
-        "and tanh) and with those from N(0, 0.01²), which do for one hidden layer.",
-        "课文说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。sigmoid 的导数"
-        "至多为 0.25，反向传播每经过一层就要乘以它一次；ReLU 的导数则为 0 或 1。\n\n"
-        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，不作训练，以 float64 测量损失对第一层权重的"
-        "梯度范数。初始权重有两种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的"
-        "方法），以及只有一个隐藏层时够用的 N(0, 0.01²)。",
+        "problem of vanishing gradients that troubled earlier networks. Backpropagation multiplies the gradient, for "
+        "each layer, by the layer's weights and by the derivatives of its activation. Those of sigmoid are 0.25 at "
+        "most, those of ReLU 0 or 1; whether the product shrinks depends on the weights as well.\n\n"
+        f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten "
+        "digits. What is measured, in float64 and before training, is the norm of the gradient of the loss by the "
+        "weights of the first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and "
+        "Bengio for sigmoid and tanh), with those from N(0, 0.01²), which do for one hidden layer, and, for sigmoid, "
+        f"with {LARGE} times Glorot's weights and biases that centre the sums at 0, where the derivative is largest: "
+        "there the product is above 1.\n\n"
+        "Then such networks are trained by plain minibatch gradient descent. That a vanishing gradient hurts is shown "
+        "by sigmoid against itself: the same activation, depth, data and steps, with the two kinds of initial "
+        "weights.",
+        "教材说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。反向传播每经过一层，就把"
+        "梯度乘以该层的权重，再乘以该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；乘积是否缩小，"
+        "还取决于权重。\n\n"
+        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，在训练之前以 float64 测量损失对第一层权重的梯"
+        "度范数。初始权重有三种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方"
+        f"法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中到"
+        "导数最大的 0 处，此时乘积大于 1。\n\n"
+        "随后用朴素的小批量梯度下降训练这些网络。梯度消失确实有害，由 sigmoid 与自身的对照说明：激活函数、深度、数据和"
+        "步数都相同，只有初始权重不同。",
     ),
     source="4.1.2.1",
     claims=(
@@ -122,12 +214,34 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-quarter",
             Text(
-                "Each further layer of sigmoid multiplies the gradient by 0.25 or less, the largest value of its "
-                "derivative.",
-                "每增加一层 sigmoid，梯度乘以不超过 0.25 的倍数，即其导数的最大值。",
+                "With Glorot's weights each further layer of sigmoid multiplies the gradient by 0.25 or less.",
+                "使用 Glorot 的初始权重时，每增加一层 sigmoid，梯度乘以不超过 0.25 的倍数。",
             ),
             "sigmoid_matched_factor",
             at_most=0.25,
+        ),
+        Claim(
+            "sigmoid-any-weights",
+            Text(
+                "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value "
+                f"of its derivative. (Tried with {LARGE} times Glorot's weights.)",
+                "无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 "
+                f"{LARGE} 倍检验。）",
+            ),
+            "sigmoid_large_factor",
+            at_most=0.25,
+            expected="refuted",
+        ),
+        Claim(
+            "sigmoid-large",
+            Text(
+                f"With {LARGE} times Glorot's weights, and biases that centre the sums, a layer of sigmoid multiplies "
+                "the gradient by more than 1: it does not vanish.",
+                f"权重取 Glorot 的 {LARGE} 倍，并以偏置使加权和居中时，每层 sigmoid 使梯度乘以大于 1 的倍数：梯度并不消"
+                f"失。",
+            ),
+            "sigmoid_large_factor",
+            at_least=1,
         ),
         Claim(
             "relu",
@@ -167,8 +281,48 @@ EXPERIMENT = Experiment(
             "tanh_small",
             at_most=1e-6,
         ),
+        Claim(
+            "shallow-learns",
+            Text(
+                "Trained with 2 layers, sigmoid learns the digits: a test accuracy of at least 0.9.",
+                "2 层的 sigmoid 网络能学会手写数字：测试精度至少 0.9。",
+            ),
+            "sigmoid_shallow_accuracy",
+            at_least=0.9,
+        ),
+        Claim(
+            "hurts",
+            Text(
+                f"Trained with {TRAINED} layers and Glorot's weights, sigmoid learns nothing: a test accuracy of at "
+                "most 0.2, where chance has 0.1.",
+                f"{TRAINED} 层、使用 Glorot 初始权重的 sigmoid 网络什么也学不到：测试精度至多 0.2，而随机猜测为 0.1。",
+            ),
+            "sigmoid_matched_accuracy",
+            at_most=0.2,
+        ),
+        Claim(
+            "vanishing-is-why",
+            Text(
+                f"It is the vanishing that hurts: with {LARGE} times the weights the same sigmoid network of {TRAINED} "
+                "layers learns, to a test accuracy of at least 0.9.",
+                f"有害的正是梯度消失：权重取 {LARGE} 倍时，同样 {TRAINED} 层的 sigmoid 网络就能学习，测试精度至少 "
+                f"0.9。",
+            ),
+            "sigmoid_large_accuracy",
+            at_least=0.9,
+        ),
+        Claim(
+            "relu-learns",
+            Text(
+                f"ReLU learns with {TRAINED} layers and matched weights: a test accuracy of at least 0.7.",
+                f"使用 ReLU 和匹配的初始权重，{TRAINED} 层也能学习：测试精度至少 0.7。",
+            ),
+            "relu_matched_accuracy",
+            at_least=0.7,
+        ),
     ),
     figures=labels(),
     measure=measure,
     draw=draw,
+    data=Text("handwritten digits (scikit-learn, 8 × 8 pixels)", "手写数字（scikit-learn，8 × 8 像素）"),
 )

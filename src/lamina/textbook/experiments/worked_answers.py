@@ -21,6 +21,12 @@ def tanh_derivative(x: Tensor) -> Tensor:
     return 4 * e / (1 + e) ** 2  # 1 - tanh² = ((1 + e)² - (1 - e)²) / (1 + e)²: the squares of e cancel
 
 
+def reason_error(x: Tensor) -> float:
+    """Largest difference of the text's form and (1 - (1 - e)²) / (1 + e)², of which the first 1 has no (1 + e)²."""
+    e = torch.exp(-2 * x)
+    return largest((1 - (1 - e) ** 2) / (1 + e) ** 2 - tanh_derivative_in_the_text(x))
+
+
 def prelu(x: Tensor, alpha: float) -> Tensor:
     return lamina.ACTIVATIONS["prelu"].function(x, torch.tensor([alpha], dtype=x.dtype))
 
@@ -45,6 +51,7 @@ def measure(seed: int, setting: Setting) -> Measured:
     figures = {
         "text_error": largest(tanh_derivative_in_the_text(x) - by_autograd),
         "text_at_zero": float(tanh_derivative_in_the_text(zero)),
+        "reason_error": reason_error(x),
         "right_error": largest(tanh_derivative(x) - by_autograd),
         "right_at_zero": float(tanh_derivative(zero)),
         "relu_twice": largest(torch.relu(torch.relu(x)) - torch.relu(x)),
@@ -76,7 +83,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             answers,
             Text(
                 "The derivative of tanh, solid, and the text's closed form of it, dashed; e = exp(-2x).",
-                "tanh 的导数（实线）与课文给出的闭式（虚线）；e = exp(-2x)。",
+                "tanh 的导数（实线）与教材给出的闭式（虚线）；e = exp(-2x)。",
             ),
         ),
         Drawing(
@@ -92,17 +99,20 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 
 EXPERIMENT = Experiment(
     name="worked-answers",
-    title=Text("The text's worked answers, judged", "评判课文的习题解答"),
+    title=Text("The text's worked answers, judged", "评判教材的习题解答"),
     about=Text(
         "The text answers its exercises: a closed form of the derivative of tanh, ReLU of ReLU and pReLU of pReLU, and "
         "tanh(x) + 1 = 2 sigmoid(2x). Here each answer is evaluated in float64 on the text's grid and on 2,000 numbers "
         "drawn at random, and held against a backward pass or against the function itself.\n\n"
         "For the derivative of tanh the text gives 1 - tanh²(x), which is right, and then (2e - e²) / (1 + e)² with "
-        "e = exp(-2x), which is not: (1 - e)² was expanded without its 1. The right form is 4e / (1 + e)².",
-        "课文给出了习题的解答：tanh 导数的闭式、ReLU 的 ReLU 与 pReLU 的 pReLU，以及 tanh(x) + 1 = 2 sigmoid(2x)。"
-        "这里以 float64 在课文的网格和 2000 个随机数上计算每个答案，并与反向传播或函数本身对照。\n\n"
-        "对 tanh 的导数，课文先给出 1 - tanh²(x)，这是正确的；随后写成 (2e - e²) / (1 + e)²，其中 e = exp(-2x)，"
-        "这是错误的。正确的形式是 4e / (1 + e)²。",
+        "e = exp(-2x), which is not. Its numerator 2e - e² is 1 - (1 - e)²: the 1 in 1 - (1 - e)² / (1 + e)² was not "
+        "brought over the denominator (1 + e)². Brought over it, it is (1 + e)² / (1 + e)², and the numerator becomes "
+        "(1 + e)² - (1 - e)² = 4e. The right form is 4e / (1 + e)².",
+        "教材给出了习题的解答：tanh 导数的闭式、ReLU 的 ReLU 与 pReLU 的 pReLU，以及 tanh(x) + 1 = 2 sigmoid(2x)。这里"
+        "以 float64 在教材的网格和 2000 个随机数上计算每个答案，并与反向传播或函数本身对照。\n\n"
+        "对 tanh 的导数，教材先给出 1 - tanh²(x)，这是正确的；随后写成 (2e - e²) / (1 + e)²，其中 e = exp(-2x)，这是错"
+        "误的。分子 2e - e² 就是 1 - (1 - e)²：在 1 - (1 - e)² / (1 + e)² 中，前面的 1 没有通分到分母 (1 + e)² 上。通分"
+        "后这个 1 应为 (1 + e)² / (1 + e)²，分子就成为 (1 + e)² - (1 - e)² = 4e。正确的形式是 4e / (1 + e)²。",
     ),
     source="4.1.4",
     claims=(
@@ -110,28 +120,42 @@ EXPERIMENT = Experiment(
             "tanh-text",
             Text(
                 "The derivative of tanh is (2e - e²) / (1 + e)² with e = exp(-2x), as the text has it.",
-                "tanh 的导数为课文所写的 (2e - e²) / (1 + e)²，其中 e = exp(-2x)。",
+                "tanh 的导数为教材所写的 (2e - e²) / (1 + e)²，其中 e = exp(-2x)。",
             ),
             "text_error",
             at_most=1e-12,
             expected="refuted",
+            kind="identity",
         ),
         Claim(
             "tanh-text-at-0",
             Text(
                 "The text's closed form is 1 at 0, as the text says of the derivative's maximum.",
-                "课文的闭式在 0 处为 1，即课文所说的导数最大值。",
+                "教材的闭式在 0 处为 1，即教材所说的导数最大值。",
             ),
             "text_at_zero",
             at_least=1,
             at_most=1,
             expected="refuted",
+            kind="identity",
+        ),
+        Claim(
+            "tanh-reason",
+            Text(
+                "The reason: the text's numerator 2e - e² is 1 - (1 - e)²; the 1 was not brought over the denominator "
+                "(1 + e)².",
+                "原因：书中的分子 2e - e² 就是 1 - (1 - e)²，前面的 1 没有通分到分母 (1 + e)² 上。",
+            ),
+            "reason_error",
+            at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-right",
             Text("The derivative of tanh is 4e / (1 + e)².", "tanh 的导数为 4e / (1 + e)²。"),
             "right_error",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-right-at-0",
@@ -139,22 +163,25 @@ EXPERIMENT = Experiment(
             "right_at_zero",
             at_least=1,
             at_most=1,
+            kind="identity",
         ),
         Claim(
             "relu-of-relu",
             Text("ReLU of ReLU is ReLU.", "ReLU 的 ReLU 仍是 ReLU。"),
             "relu_twice",
             at_most=0,
+            kind="identity",
         ),
         Claim(
             "prelu-linear",
             Text(
                 "pReLU of pReLU is a linear function, as the text's last line on it reads.",
-                "pReLU 的 pReLU 是线性函数，如课文末句所言。",
+                "pReLU 的 pReLU 是线性函数，如教材末句所言。",
             ),
             "bend_at_zero",
             at_most=1e-12,
             expected="refuted",
+            kind="identity",
         ),
         Claim(
             "prelu-piecewise",
@@ -164,6 +191,7 @@ EXPERIMENT = Experiment(
             ),
             "bend_elsewhere",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "prelu-slope",
@@ -173,6 +201,7 @@ EXPERIMENT = Experiment(
             ),
             "slope_squared",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "prelu-negative",
@@ -182,17 +211,23 @@ EXPERIMENT = Experiment(
             ),
             "negative_alpha",
             at_most=1e-12,
+            kind="identity",
         ),
         Claim(
             "tanh-sigmoid",
             Text("tanh(x) + 1 = 2 sigmoid(2x).", "tanh(x) + 1 = 2 sigmoid(2x)。"),
             "identity",
             at_most=1e-14,
+            kind="identity",
         ),
     ),
     figures={
-        "text_error": Text("largest error of the text's form of tanh′", "课文的 tanh′ 形式的最大误差"),
-        "text_at_zero": Text("the text's form at 0", "课文的形式在 0 处的值"),
+        "text_error": Text("largest error of the text's form of tanh′", "教材的 tanh′ 形式的最大误差"),
+        "text_at_zero": Text("the text's form at 0", "教材的形式在 0 处的值"),
+        "reason_error": Text(
+            "largest difference of the text's form and (1 - (1 - e)²) / (1 + e)²",
+            "书中形式与 (1 - (1 - e)²) / (1 + e)² 的最大差",
+        ),
         "right_error": Text("largest error of 4e / (1 + e)²", "4e / (1 + e)² 的最大误差"),
         "right_at_zero": Text("4e / (1 + e)² at 0", "4e / (1 + e)² 在 0 处的值"),
         "relu_twice": Text("largest difference of ReLU(ReLU(x)) and ReLU(x)", "ReLU(ReLU(x)) 与 ReLU(x) 的最大差"),
@@ -209,4 +244,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
+    data=Text("the text's numbers -8 to 8, and numbers drawn at random", "教材中 -8 到 8 的数，以及随机数"),
 )
