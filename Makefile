@@ -42,6 +42,7 @@ picture: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_explanation.py
 	$(BIN)/python docs/make_report_pictures.py
+	$(BIN)/python docs/make_readme_pictures.py
 
 clean:
 	rm -rf $(VENV) dist build digits.lamina

@@ -16,7 +16,13 @@ from lamina.config import options
 from lamina.data.text_values import MISSING_TOKENS, QUESTION_MARK
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "scikit-learn.md", ROOT / "docs" / "export.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "docs" / "guide.md",
+    ROOT / "docs" / "scikit-learn.md",
+    ROOT / "docs" / "export.md",
+]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -65,8 +71,8 @@ def test_console_examples_print_what_they_say(tmp_path, monkeypatch, capsys):
             assert program == "lamina"
             assert run(arguments) == 0, line
             assert masked(capsys.readouterr().out) == masked(expected), line
-    assert run(["evaluate", "gate.lamina", "held-out.csv", "--require", "accuracy>=0.99"]) == 4
-    assert (tmp_path / "predictions.csv").read_text().startswith("cultivar,p_class_0,p_class_1,p_class_2\nclass_0,")
+    assert run(["evaluate", "wine.lamina", "held-out.csv", "--require", "log_loss<=0.001"]) == 4
+    assert (tmp_path / "predictions.csv").read_text().startswith("target,p_0,p_1,p_2\n")
 
 
 def test_the_help_page_is_that_of_the_program():
