@@ -213,7 +213,7 @@ def test_a_blend_is_called_one(rng):
     assert record["linear_share"] == pytest.approx(share)
     said = f"the blend of the MLP with a linear model, which counts for {share:.0%}, is "
     assert _comparison(record).startswith(said)
-    assert f"It is itself a blend, in which a linear model counts for {share:.0%}." in model.page()
+    assert f"This model is a blend: a linear model counts for {share:.0%} of it." in model.page()
     assert f"MLP with {share:.0%} linear" in model.page()
     alone = lamina.fit((x, y), members=1, epochs=3, test=0.3, seed=0)
     assert "linear_share" not in alone.report.comparison

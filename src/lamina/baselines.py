@@ -53,7 +53,8 @@ def fit_baselines(
     loss = LOSSES["squared_error"] if loss is None else loss
     if n_classes:
         frequencies = np.bincount(y, weights, n_classes)
-        constant = (frequencies / frequencies.sum())[None, :]
+        # Rounded: of balanced classes all are equally probable, and the last digit shall not decide between them.
+        constant = np.round(frequencies / frequencies.sum(), 12)[None, :]
     elif labels:
         constant = np.average(y, axis=0, weights=weights)[None, :]
     else:

@@ -90,7 +90,7 @@ def _comparison_line(about: Subject) -> str:
     else:
         start, other = "<strong>Worth it</strong>: it is better than a linear model.", "linear"
     if record.get("linear_share"):
-        start += f" It is itself a blend, in which a linear model counts for {record['linear_share']:.0%}."
+        start += f" This model is a blend: a linear model counts for {record['linear_share']:.0%} of it."
     better = improvement[other]
     gain = f"an improvement on {_PLAIN[other]} of {_figures(better['mean'])}"
     bounds = f"95 % interval {_figures(better['low'])} to {_figures(better['high'])}"
