@@ -162,8 +162,8 @@ def test_the_command_speaks_chinese(tmp_path, registered, capsys):
     assert printed.out.splitlines() == [
         "论断        实测       界限   类别        结论",
         "fake/low    2 (1 … 3)  ≤ 0.5  实测        不成立（与预期相反）",
-        "second/low  2 (1 … 3)  ≥ 4    定义或可证  不成立（如预期）",
-        "2 条论断：2 条不成立；1 条与预期相反。其中 1 条由定义或证明即知。",
+        "second/low  2 (1 … 3)  ≥ 4    定义或证明  不成立（如预期）",
+        "2 条论断：2 条不成立；1 条与预期相反。其中 1 条由定义或证明就能判定。",
         f"页面：{tmp_path / 'index.html'}",
     ]
     assert printed.err == "错误：论断 fake/low 不成立，与预期相反：实测 2 (1 … 3)，界限 ≤ 0.5。\n"

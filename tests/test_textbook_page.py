@@ -133,7 +133,7 @@ def test_the_page_holds_every_claim_is_well_formed_and_loads_nothing(language):
             "A caption",
         ),
         "zh": (
-            "定义或可证",
+            "定义或证明",
             "目录",
             "成立",
             "不成立（如预期）",

@@ -22,8 +22,8 @@ How to write one:
    colours are legible on light and dark ground, its text is real text, and its width of 5.4 fits a phone (a wider one
    scrolls there: rather draw two). Set no black, no white and no background; tell curves apart without colour too (the
    cycle of ``canvas`` changes the line style); write formulas in Unicode (σ, α, x²), not in TeX; pick words with
-   ``setting.say(Text("epoch", "轮次"))``, both languages in place: in the notebook only the one that is meant remains
-   (``lamina.textbook.notebooks``).
+   ``setting.say(Text("epoch", "迭代周期"))``, both languages in place: in the notebook only the one that is meant
+   remains (``lamina.textbook.notebooks``).
 6. ``Text`` holds English and Simplified Chinese, in the terms of the textbook and with full-width punctuation;
    ``about`` may have paragraphs (an empty line between them), and `backquotes` for code.
 7. Raise ``DataError`` and its relatives as usual: the run goes on with the other experiments and reports yours.

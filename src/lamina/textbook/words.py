@@ -13,7 +13,7 @@ _VERDICTS = {
 }
 _KINDS = {
     "measurement": Text("measured", "实测"),
-    "identity": Text("by definition or proof", "定义或可证"),
+    "identity": Text("by definition or proof", "定义或证明"),
 }
 
 
@@ -58,11 +58,11 @@ def summary(outcomes: Sequence[Outcome]) -> Text:
     zh = "、".join(f"{n} 条{_VERDICTS[name].zh}" for name, n in counts.items() if n) or "均未评判"
     against = Text(
         f"{n_unexpected} against expectation" if n_unexpected else "none against expectation",
-        f"{n_unexpected} 条与预期相反" if n_unexpected else "无一与预期相反",
+        f"{n_unexpected} 条与预期相反" if n_unexpected else "没有一条与预期相反",
     )
     so = Text(
         f" {n_identities} of them by definition or proof." if n_identities else "",
-        f"其中 {n_identities} 条由定义或证明即知。" if n_identities else "",
+        f"其中 {n_identities} 条由定义或证明就能判定。" if n_identities else "",
     )
     n = len(every)
     return Text(
@@ -99,30 +99,32 @@ def page_at(path: Path) -> Text:
     return Text(f"page: {path}", f"页面：{path}")
 
 
-TITLE = Text("The textbook's claims, measured", "教材论断的实测")
+TITLE = Text("The textbook's claims, measured", "逐条实测教材的论断")
 INTRODUCTION = Text(
     "Every claim of the textbook's section on multilayer perceptrons as an experiment. Each claim has a bound that was "
     "set before the measurement and is measured with three or more seeds: it is held when every seed is within the "
     "bound, refuted when none is, and inconclusive otherwise. A few are expected to be refuted: the text is wrong "
     "there.",
-    "把教材“多层感知机”一节的每条论断做成一个实验。每条论断在测量之前就定好界限，并用三个或更多随机种子测量："
-    "全部种子都在界限内则成立，没有一个在界限内则不成立，其余为无定论。有几条论断预期不成立：教材在那里有误。",
+    "用实验逐条检验教材“多层感知机”一节的论断。每条论断的界限在测量之前就已定好，并用三个或更多随机种子测量：各个种子"
+    "的结果都在界限内，论断就成立；没有一个在界限内，就不成立；其余情况为无定论。有几条论断预期不成立，其中包括教材有"
+    "误的地方。",
 )
 KINDS = Text(
     "Claims are of two kinds. What is marked “by definition or proof” is true or false by definition, by construction "
     "or by a theorem, and its measurement checks only that the program does what the formula says. All others could "
     "have come out otherwise.",
-    "论断分两类。标有“定义或可证”的，由定义、构造或定理即可判定真假，测量只检验程序是否与公式一致；其余论断本可能得到别的结果。",
+    "论断分两类。标有“定义或证明”的，其真假由定义、构造或定理就能判定，测量只检验程序是否与公式一致；其余论断则要靠测"
+    "量，结果事先并不确定。",
 )
 EDITION = (
-    Text("The text is section 4.1 of the Chinese edition of ", "教材是《动手学深度学习》中文版第 4.1 节（"),
+    Text("The text is section 4.1 of the Chinese edition of ", "这里的“教材”指《动手学深度学习》中文版第 4.1 节（"),
     Text("Dive into Deep Learning", "多层感知机"),
-    Text(" (in the current English edition, ", "；现行英文版为"),
+    Text(" (in the current English edition, ", "；在现行英文版中是"),
     Text("section 5.1", "第 5.1 节"),
     Text(
         "). What is quoted here is a Chinese translation of the English page whose words are not always those of the "
         "printed edition: look places up by the number of the section.",
-        "）。这里引用的文字译自英文网页，措辞与印刷版不尽相同，查找时请以节号为准。",
+        "）。页面引用的文字是从英文网页翻译的，措辞与印刷版不尽相同，请按节号查找。",
     ),
 )
 CHINESE_EDITION = "https://zh.d2l.ai/chapter_multilayer-perceptrons/mlp.html"
@@ -130,7 +132,7 @@ ENGLISH_EDITION = "https://d2l.ai/chapter_multilayer-perceptrons/mlp.html"
 QUICK = Text(
     "This was a quick run: less data and fewer epochs than in a full one. What each experiment was measured on stands "
     "under its heading.",
-    "这是一次快速运行：数据和轮数都少于完整运行。各实验所用的数据写在其标题之下。",
+    "这是一次快速运行：所用的数据和迭代周期数都少于完整运行。各实验所用的数据写在该实验的标题下方。",
 )
 MADE_BY = Text("Made by ", "生成工具：")
 CONTENTS = Text("Contents", "目录")
@@ -143,9 +145,9 @@ KIND = Text("kind", "类别")
 FIGURES = Text("What was measured", "实测结果")
 FIGURE = Text("quantity", "量")
 MEAN = Text("mean", "均值")
-LEAST = Text("least", "最小")
-LARGEST = Text("largest", "最大")
+LEAST = Text("least", "最小值")
+LARGEST = Text("largest", "最大值")
 VERDICT = Text("verdict", "结论")
 CODE = Text("The experiment's code", "实验代码")
-NOTEBOOK = Text("The same as a notebook", "同样内容的笔记本")
+NOTEBOOK = Text("The same as a notebook", "同一实验的笔记本")
 LIST = (Text("name", "名称"), Text("section", "节"), Text("claims", "论断"), Text("title", "标题"))

@@ -147,17 +147,19 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     teeth, (above, below) = canvas(2, 1, height=4.2)
     x = np.linspace(0, 1, 513)
     for depth in (1, 2, 4):
-        label = setting.say(Text(f"{depth} layers" if depth > 1 else "1 layer", f"{depth} 层"))
+        label = setting.say(Text(f"{depth} layers" if depth > 1 else "1 layer", f"{depth} 个隐藏层"))
         above.plot(x, network(sawtooth(depth)).predict(x[:, None]), label=label)
     above.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.3))
     shown = kept["learned"][:, kept["learned"][0] < 1 / 8]
     below.plot(
-        shown[0], shown[1], label=setting.say(Text(f"{LEARNED} layers of 2 units", f"{LEARNED} 层，每层 2 个单元"))
+        shown[0],
+        shown[1],
+        label=setting.say(Text(f"{LEARNED} layers of 2 units", f"{LEARNED} 个隐藏层，每层 2 个单元")),
     )
     below.plot(
         shown[0],
         shown[2],
-        label=setting.say(Text(f"1 layer of {2 * LEARNED}, learned", f"1 层 {2 * LEARNED} 个单元，学得")),
+        label=setting.say(Text(f"1 layer of {2 * LEARNED}, learned", f"1 个隐藏层，{2 * LEARNED} 个单元，学到")),
     )
     below.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.3))
     below.set_xlabel("x")
@@ -167,7 +169,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     left.loglog(
         2 * depths, list(kept["pieces"].values()), "o-", label=setting.say(Text("layers of 2 units", "每层 2 个单元"))
     )
-    left.loglog(widths, list(kept["random"].values()), "s--", label=setting.say(Text("one layer", "单层")))
+    left.loglog(widths, list(kept["random"].values()), "s--", label=setting.say(Text("one layer", "单隐藏层")))
     left.set(
         xlabel=setting.say(Text("hidden units", "隐藏单元数")), ylabel=setting.say(Text("linear pieces", "线性段数"))
     )
@@ -179,7 +181,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         3 * depths, list(kept["errors"].values()), "o-", label=setting.say(Text("layers of 3 units", "每层 3 个单元"))
     )
     best = [best_in_one_layer(3 * depth) for depth in depths]
-    right.semilogy(3 * depths, best, "s--", label=setting.say(Text("one layer, the best possible", "单层，理论最优")))
+    right.semilogy(
+        3 * depths, best, "s--", label=setting.say(Text("one layer, the best possible", "单隐藏层，理论最优"))
+    )
     right.set(
         xlabel=setting.say(Text("hidden units", "隐藏单元数")),
         ylabel=setting.say(Text("largest error for x²", "逼近 x² 的最大误差")),
@@ -191,8 +195,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         "parabola": Text("x²", "x²"),
     }
     kinds = {
-        "deep": Text("3 layers of 14 units", "3 层，每层 14 个单元"),
-        "wide": Text("1 layer of 154 units", "1 层 154 个单元"),
+        "deep": Text("3 layers of 14 units", "3 个隐藏层，每层 14 个单元"),
+        "wide": Text("1 layer of 154 units", "1 个隐藏层，154 个单元"),
     }
     for shift, (kind, marker) in zip((-0.1, 0.1), (("deep", "o"), ("wide", "s")), strict=True):
         points = [
@@ -210,7 +214,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             equal,
             Text(
                 "Root mean square error of two networks of 463 parameters, trained alike (a mark for each seed).",
-                "两个各有 463 个参数的网络，训练方式相同，其均方根误差（每个种子一个标记）。",
+                "训练后的均方根误差：两个网络各有 463 个参数，训练方式相同（每个随机种子一个标记）。",
             ),
         ),
         Drawing(
@@ -219,14 +223,14 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 f"Above: a tent map composed with itself. Below: an eighth of {LEARNED} compositions, and what one "
                 "layer with as many units learned of them (seed 0).",
-                f"上：帐篷映射与自身的复合。下：{LEARNED} 次复合（只画前八分之一），以及同样多的单元放在一层里学到的结"
-                "果（种子 0）。",
+                f"上图：帐篷映射与自身的复合。下图：复合 {LEARNED} 次的函数（只画前八分之一），以及同样多的单元放"
+                "在一个隐藏层里学到的结果（随机种子为 0）。",
             ),
         ),
         Drawing(
             "pieces",
             counts,
-            Text("Linear pieces on [0, 1], counted exactly.", "区间 [0, 1] 上的线性段数，精确计数。"),
+            Text("Linear pieces on [0, 1], counted exactly.", "区间 [0, 1] 上线性段的条数（精确计数）。"),
         ),
         Drawing(
             "parabola",
@@ -251,14 +255,16 @@ EXPERIMENT = Experiment(
         "of 3 hidden layers of 14 units and by one of a single layer of 154 units: 463 parameters each, with the same "
         "data, optimizer (AdamW), steps and learning rate. In trials with other seeds depth helped for the sawtooth "
         "and width for x², and with L-BFGS the difference was small and of either sign: this is one recipe, not a law.",
-        "教材说：单隐藏层什么都能表示，但许多函数用更深（而不是更宽）的网络可以更紧凑地逼近。\n\n"
-        "这里用手工设定的权重说明两个函数。第一个是锯齿：帐篷映射先升到 1 再降回，只需两个 ReLU 单元；把它与自身反复复"
-        "合（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不靠采样，精确数出线性段。第二个是 x²：它等于 "
-        "x 减去高度递减的一列锯齿（Yarotsky 2017，arXiv 1610.01145，命题 2）。对单层网络用到两个事实：n 个单元至多有 n "
-        "个折点；任何由 m 段线性函数构成的函数，与 x² 的最大误差都不会小于 1/(8m²)。\n\n"
-        "能表示的未必能学到。因此还让网络学习这两个函数：一个有 3 个隐藏层，每层 14 个单元；另一个只有一层，154 个单"
-        "元。两者各有 463 个参数，数据、优化器（AdamW）、步数和学习率都相同。用别的种子试验时，学习锯齿是深度有利，学"
-        "习 x² 是宽度有利；改用 L-BFGS 时差别很小，有正有负。这只是一种训练设置，不是普遍规律。",
+        "教材说，单隐藏层网络什么函数都能表示，但要逼近许多函数，用更深（而不是更宽）的网络更紧凑。\n\n"
+        "这里以两个函数为例，权重由手工设定；层数只数隐藏层。第一个是锯齿函数：帐篷映射先升到 1 再降回，只需两个 "
+        "ReLU 单元；把它与自身反复复合，就得到锯齿（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不"
+        "靠采样，精确地数出线性段的条数。第二个是 x²：它等于 x 减去一列高度递减的锯齿函数（Yarotsky 2017，arXiv "
+        "1610.01145，命题 2）。关于单隐藏层网络，要用到两个事实：n 个单元至多给出 n 个折点；由 m 段线性函数构成的"
+        "任何函数，与 x² 的最大误差都不小于 1/(8m²)。\n\n"
+        "能够表示的函数，未必能够学到。因此还让两个网络分别学习这两个函数：一个有 3 个隐藏层，每层 14 个单元；另"
+        "一个只有一个隐藏层，154 个单元。两者各有 463 个参数，数据、优化器（AdamW）、步数和学习率都相同。先用另外"
+        "的随机种子试验时，学锯齿是深的网络较好，学 x² 是宽的网络较好；改用 L-BFGS 后差别很小，有时深的好，有时宽"
+        "的好。可见这只是一种训练设置下的结果，不是普遍规律。",
     ),
     source="4.1.1.4",
     claims=(
@@ -266,7 +272,7 @@ EXPERIMENT = Experiment(
             "doubled",
             Text(
                 "Each further layer of two units doubles the pieces: with d layers there are 2^d.",
-                "每增加一层（两个单元），线性段数翻一倍：d 层有 2^d 段。",
+                "每增加一个隐藏层（两个单元），线性段的条数翻一倍：d 个隐藏层给出 2^d 段。",
             ),
             "pieces_error",
             at_most=0,
@@ -276,7 +282,7 @@ EXPERIMENT = Experiment(
             "counted",
             Text(
                 "In one layer, n units give at most n + 1 pieces: random ones of 1 to 512 units have no more.",
-                "在一层里，n 个单元至多给出 n + 1 段：随机取 1 到 512 个单元，都不超过此数。",
+                "在一个隐藏层里，n 个单元至多给出 n + 1 段：随机生成 1 到 512 个单元的网络，段数都不超过 n + 1。",
             ),
             "excess",
             at_most=0,
@@ -286,7 +292,7 @@ EXPERIMENT = Experiment(
             "same-function",
             Text(
                 "One wide layer can represent the same sawtooth, with a unit for each piece.",
-                "单个宽层也能表示同一锯齿，每段用一个单元。",
+                "单个宽的隐藏层也能表示同样的锯齿，每段用一个单元。",
             ),
             "wide_difference",
             at_most=1e-12,
@@ -296,7 +302,7 @@ EXPERIMENT = Experiment(
             "compact",
             Text(
                 "The deep network is the more compact one: the wide one has more than ten times its parameters.",
-                "深层网络更紧凑：宽网络的参数是它的十倍以上。",
+                "深的网络更紧凑：宽的网络的参数个数是它的十倍以上。",
             ),
             "parameter_ratio",
             at_least=10,
@@ -307,8 +313,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"As many units side by side stay far from the sawtooth of {LEARNED} layers, 0.1 on average (provably: "
                 "each piece crosses 1/2 once at most).",
-                f"把同样多的单元并排放在一层里，与 {LEARNED} 层的锯齿平均相差至少 0.1（可以证明：每段至多穿过 1/2 "
-                "一次）。",
+                f"把同样多的单元并排放在一个隐藏层里，学到的函数与 {LEARNED} 个隐藏层的锯齿平均相差至少 0.1（可以"
+                "证明：单隐藏层网络的每一段至多穿过 1/2 一次）。",
             ),
             "learned_error",
             at_least=0.1,
@@ -318,7 +324,7 @@ EXPERIMENT = Experiment(
             "parabola",
             Text(
                 "With d layers of three units, x² is approximated to 4^-(d + 1): the error falls by four per layer.",
-                "用 d 层（每层三个单元）逼近 x²，误差不超过 4^-(d + 1)：每加一层，误差降为四分之一。",
+                "用 d 个隐藏层（每层三个单元）逼近 x²，误差不超过 4^-(d + 1)：每增加一个隐藏层，误差降为四分之一。",
             ),
             "parabola_share",
             at_most=1 + 1e-9,
@@ -329,7 +335,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"Of {3 * PARABOLA} units, those in {PARABOLA} layers are more than ten times as close to x² as "
                 "any in one layer.",
-                f"同为 {3 * PARABOLA} 个单元，分成 {PARABOLA} 层时对 x² 的误差，不到单层最优误差的十分之一。",
+                f"同样是 {3 * PARABOLA} 个单元，分成 {PARABOLA} 个隐藏层时逼近 x² 的误差，不到放在一个隐藏层里的最"
+                "优误差的十分之一。",
             ),
             "parabola_ratio",
             at_least=10,
@@ -340,7 +347,7 @@ EXPERIMENT = Experiment(
             Text(
                 f"Trained, too: with 463 parameters each, 3 layers come closer to the sawtooth of {2**TAUGHT} pieces "
                 "than one.",
-                f"训练之后也是如此：各有 463 个参数时，3 层比单层更接近 {2**TAUGHT} 段的锯齿。",
+                f"训练之后也是如此：各有 463 个参数时，3 个隐藏层的网络比单隐藏层的网络更接近 {2**TAUGHT} 段的锯齿。",
             ),
             "trained_sawtooth_ratio",
             at_least=1,
@@ -349,7 +356,7 @@ EXPERIMENT = Experiment(
             "trained-parabola",
             Text(
                 "The same holds of x²: with 463 parameters each, 3 trained layers come closer to it than one.",
-                "x² 也是如此：各有 463 个参数时，训练后的 3 层比单层更接近 x²。",
+                "x² 也是如此：各有 463 个参数时，训练后 3 个隐藏层的网络比单隐藏层的网络更接近 x²。",
             ),
             "trained_parabola_ratio",
             at_least=1,
@@ -358,21 +365,27 @@ EXPERIMENT = Experiment(
     ),
     figures={
         "pieces_error": Text("largest difference of the pieces from 2^d", "段数与 2^d 的最大差"),
-        "excess": Text("pieces of one layer above n + 1, at most", "单层段数超过 n + 1 的最大量"),
-        "wide_difference": Text("largest difference of the deep and the wide network", "深层与宽网络输出的最大差"),
-        "deep_parameters": Text("parameters of the deepest network", "最深网络的参数个数"),
-        "wide_parameters": Text("parameters of the wide network", "宽网络的参数个数"),
-        "parameter_ratio": Text("their ratio", "两者之比"),
-        "learned_error": Text("mean absolute error of as many units in one layer", "同样多单元单层学得的平均绝对误差"),
+        "excess": Text("pieces of one layer above n + 1, at most", "单隐藏层网络的段数减 n + 1 的最大值"),
+        "wide_difference": Text(
+            "largest difference of the deep and the wide network", "深的网络与宽的网络的输出的最大差"
+        ),
+        "deep_parameters": Text("parameters of the deepest network", "最深的网络的参数个数"),
+        "wide_parameters": Text("parameters of the wide network", "宽的网络的参数个数"),
+        "parameter_ratio": Text("their ratio", "宽的网络与最深的网络的参数个数之比"),
+        "learned_error": Text(
+            "mean absolute error of as many units in one layer", "同样多的单元放在一个隐藏层里，学习后的平均绝对误差"
+        ),
         "parabola_share": Text("error for x² times 4^(d + 1), at most", "x² 的误差乘以 4^(d + 1) 的最大值"),
         **{
             f"trained_{name}_{kind}": Text(f"error after training, {en}, {kind}", f"训练后的误差，{zh}，{shape}")
             for name, en, zh in (("sawtooth", "sawtooth", "锯齿"), ("parabola", "x²", "x²"))
-            for kind, shape in (("deep", "深层"), ("wide", "单层"))
+            for kind, shape in (("deep", "3 个隐藏层"), ("wide", "单隐藏层"))
         },
-        "trained_sawtooth_ratio": Text("wide / deep, sawtooth", "单层与深层之比，锯齿"),
-        "trained_parabola_ratio": Text("wide / deep, x²", "单层与深层之比，x²"),
-        "parabola_ratio": Text("error for x², one layer by deep", "x² 的误差，单层与深层之比"),
+        "trained_sawtooth_ratio": Text("wide / deep, sawtooth", "训练后的误差之比，单隐藏层除以 3 个隐藏层，锯齿"),
+        "trained_parabola_ratio": Text("wide / deep, x²", "训练后的误差之比，单隐藏层除以 3 个隐藏层，x²"),
+        "parabola_ratio": Text(
+            "error for x², one layer by deep", f"逼近 x² 的误差之比，单隐藏层的最优误差除以 {PARABOLA} 个隐藏层的误差"
+        ),
     },
     measure=measure,
     draw=draw,

@@ -15,7 +15,7 @@ LINEAR = {"hidden_units": (), "optimizer": "lbfgs"}
 MLP = {"hidden_units": (64, 64), "dropout": 0.0, "epochs": 25}
 NAMES = {
     "linear": Text("linear", "线性"),
-    "log": Text("linear in log", "对数收入的线性"),
+    "log": Text("linear in log", "以对数收入为特征的线性"),
     "mlp": Text("MLP", "多层感知机"),
 }
 STYLES = {"mlp": ("#d0662a", "-"), "log": ("#2c9461", "--"), "linear": ("#b8559c", "-.")}  # in the order of drawing

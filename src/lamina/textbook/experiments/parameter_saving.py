@@ -16,7 +16,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "low_rank": {"layer": "low_rank", "rank": 16},
 }
 NAMES = {
-    "dense": Text("dense", "稠密层"),
+    "dense": Text("dense", "全连接层"),
     "phm_2": Text("PHM, n = 2", "PHM，n = 2"),
     "phm_4": Text("PHM, n = 4", "PHM，n = 4"),
     "phm_8": Text("PHM, n = 8", "PHM，n = 8"),
@@ -118,7 +118,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Left: parameters of dense layers against their width, with inputs and outputs unchanged. Right: test "
                 "accuracy against parameters, by kind of hidden layer; one mark for each seed.",
-                "左：输入和输出大小不变时，稠密层的参数个数与宽度的关系。右：各种隐藏层的测试精度与参数个数（每个种子一个标记）。",
+                "左：输入和输出大小不变时，全连接层的参数个数与宽度的关系。右：各种隐藏层的测试精度与参数个数（每个种子一个标记）。",
             ),
         )
     ]
@@ -153,7 +153,7 @@ EXPERIMENT = Experiment(
         "教材说，即使不改变输入或输出大小，全连接层的参数化成本也可能非常高，这可能会促使在参数节省和模型有效性之间"
         "进行权衡 [Zhang et al., 2021]。Zhang 等人把 W 写成 n 个 Kronecker 积之和（参数化超复数乘法，PHM），只需学习"
         "约 1/n 的权重；另一种办法是两个窄矩阵的乘积，即低秩。\n\n"
-        "这里统计不同宽度的稠密层的参数个数，并用相同的数据和步数，在手写数字（快速运行）或半个 Fashion-MNIST 上训练"
+        "这里统计不同宽度的全连接层的参数个数，并用相同的数据和步数，在手写数字（快速运行）或半个 Fashion-MNIST 上训练"
         "由各种层构成的、有两个隐藏层的网络。各种层的差别很小：快速运行时，600 幅测试图像中的一幅就是 0.0017 的精度，"
         "论断所允许的 0.02 相当于 12 幅。因此 n = 8 的参数虽少，精度却可能高于 n = 4。权衡与否以对数损失逐幅比较："
         "平均差至少为两个标准误才算。每次节省都损失精度，这在 Fashion-MNIST 的 10000 幅测试图像上看得出来；600 幅手写数"
@@ -196,7 +196,7 @@ EXPERIMENT = Experiment(
             Text(
                 "Saving is a trade-off: with n = 8 the test log loss is above that of dense layers by at least two "
                 "standard errors.",
-                "节省参数是一种权衡：n = 8 时测试对数损失比稠密层至少高两个标准误。",
+                "节省参数是一种权衡：n = 8 时测试对数损失比全连接层至少高两个标准误。",
             ),
             "phm_8_errors",
             at_least=2,
@@ -205,7 +205,7 @@ EXPERIMENT = Experiment(
             "step-by-step",
             Text(
                 "Each saving costs accuracy: from dense layers to n = 2, 4 and 8 it falls step by step.",
-                "每次节省都损失精度：从稠密层到 n = 2、4、8，精度逐步下降。",
+                "每次节省都损失精度：从全连接层到 n = 2、4、8，精度逐步下降。",
             ),
             "least_step",
             at_least=0,
@@ -214,14 +214,14 @@ EXPERIMENT = Experiment(
     figures={
         **labels(),
         "doubling": Text("parameters at width 1,024 / at width 512", "宽度 1024 与 512 的参数个数之比"),
-        "phm_4_share": Text("hidden parameters of PHM, n = 4 / dense", "n = 4 的 PHM 与稠密层的隐藏层参数之比"),
-        "phm_4_cost": Text("accuracy of dense minus that of PHM, n = 4", "稠密层与 n = 4 的 PHM 的精度之差"),
+        "phm_4_share": Text("hidden parameters of PHM, n = 4 / dense", "n = 4 的 PHM 与全连接层的隐藏层参数之比"),
+        "phm_4_cost": Text("accuracy of dense minus that of PHM, n = 4", "全连接层与 n = 4 的 PHM 的精度之差"),
         "phm_8_errors": Text(
-            "the log loss of n = 8 minus dense, in standard errors", "n = 8 与稠密层的对数损失之差，以标准误计"
+            "the log loss of n = 8 minus dense, in standard errors", "n = 8 与全连接层的对数损失之差，以标准误计"
         ),
         "least_step": Text("smallest fall of the accuracy from one kind to the next", "相邻两种层之间精度下降的最小值"),
         "one_image": Text("one test image, as a share of the accuracy", "一幅测试图像占精度的比例"),
-        "phm_8_cost": Text("log loss of PHM, n = 8 minus that of dense", "n = 8 的 PHM 与稠密层的对数损失之差"),
+        "phm_8_cost": Text("log loss of PHM, n = 8 minus that of dense", "n = 8 的 PHM 与全连接层的对数损失之差"),
     },
     measure=measure,
     draw=draw,

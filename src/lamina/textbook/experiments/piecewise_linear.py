@@ -121,9 +121,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         axes.set(xlim=X_RANGE, ylim=Y_RANGE)
         axes.grid(False)
         n = regions.n_regions
-        axes.set_title(setting.say(Text(f"epoch {epoch}: {n} regions", f"第 {epoch} 轮：{n} 个区域")))
+        axes.set_title(setting.say(Text(f"epoch {epoch}: {n} regions", f"{epoch} 个迭代周期后：{n} 个区域")))
         axes.set(xlabel="x" if axes in grid[1] else "", ylabel="y" if axes in grid[:, 0] else "")
-    difference = Text("logit, lower minus upper moon", "未规范化的预测，下月减上月")
+    difference = Text("logit, lower minus upper moon", "未规范化的预测之差，下月减上月")
     moons.colorbar(shown, ax=grid, extend="both", label=setting.say(difference))
 
     line, axes = canvas(height=3.2)
@@ -145,9 +145,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
                 "affine formula. The colour is the logit in its middle. Before training all biases are 0: every kink "
                 "runs through one point, the mean of the data, which standardising moves to the origin. Training moves "
                 "them apart.",
-                "ReLU 网络学习过程中平面上的线性区域（种子 0）：每个多边形内是同一个仿射公式，"
-                "颜色是其中心的未规范化的预测。训练之前所有偏置都为 0，因此所有折线都经过同一点，"
-                "即数据的均值（标准化后的原点）；训练使它们彼此分开。",
+                "ReLU 网络学习过程中平面上的线性区域（随机种子为 0）：在每个多边形内，网络是一个仿射函数；颜色表"
+                "示多边形中心处的未规范化的预测之差。训练之前所有偏置都为 0，因此所有折线都经过同一点，即数据的均"
+                "值（标准化后为原点）；训练使这些折线彼此分开。",
             ),
         ),
         Drawing(
@@ -156,8 +156,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Along the line y = 0.25 (seed 0): the marks are where the pieces meet; the sigmoid network, which has "
                 "learned the moons as well, is curved and has none.",
-                "沿直线 y = 0.25（种子 0）：圆点和方点是各段相接之处；sigmoid 网络同样学会了“双月”，但它是弯曲的，没有"
-                "这样的点。",
+                "沿直线 y = 0.25 的输出（随机种子为 0）：圆点和方点标出折点，即相邻两段的连接处；sigmoid 网络同样"
+                "学会了“双月”，但它的曲线是弯的，没有折点。",
             ),
         ),
     ]
@@ -174,12 +174,13 @@ EXPERIMENT = Experiment(
         "it is compared with the network's own outputs. So is `lamina.local_formula`, at points as far away as it says "
         "that it holds. Last, a test that knows nothing of these tools: on a very short segment, is the value in the "
         "middle the mean of the values at both ends?",
-        "教材说：ReLU 函数是分段线性的；它的变体 pReLU 添加了一个线性项，也是如此。这类函数的和与复合仍是分段线性的，"
-        "因此由它们构成的网络也是。\n\n"
-        "这里让隐藏层为两层 ReLU、两层 pReLU 和两层 sigmoid 的网络学习“双月”数据。`lamina.linear_regions` 不靠采样，"
-        "精确地把平面切成多边形，网络在每个多边形上是同一个仿射公式；再把这些公式与网络自身的输出比较。"
-        "`lamina.local_formula` 也同样检验，所取的点都在它所称的有效距离之内。最后一项检验与这些工具无关："
-        "在很短的线段上，中点的值是否等于两端的均值？",
+        "教材说，ReLU 函数是分段线性的；它的变体 pReLU 只是添加了一个线性项，因此也是分段线性的。分段线性函数的和"
+        "与复合仍是分段线性的，所以由这类激活函数构成的网络也是分段线性的。\n\n"
+        "这里用三个网络学习“双月”数据。它们各有两个隐藏层，激活函数分别是 ReLU、pReLU 和 sigmoid。"
+        "`lamina.linear_regions` 不靠采样，精确地把平面上的矩形区域切成多边形，在每个多边形内网络都是一个仿射函"
+        "数；实验把这些仿射函数的值与网络自身的输出比较。`lamina.local_formula` 给出网络在某一点附近的仿射公式，"
+        "以及公式成立的距离；实验在这个距离之内取点，作同样的比较。最后一项检验与这些工具无关：在很短的线段上，网"
+        "络在中点处的值是否等于两端的值的均值？",
     ),
     source="4.1.2.1",
     claims=(
@@ -187,7 +188,7 @@ EXPERIMENT = Experiment(
             "learned",
             Text(
                 "All three networks learn the two moons: each is right on at least 95 % of new points.",
-                "三个网络都学会了“双月”：在新的点上，每个网络的精度都至少为 95%。",
+                "三个网络都学会了“双月”：在新样本上，每个网络的精度都至少为 95%。",
             ),
             "least_accuracy",
             at_least=0.95,
@@ -196,7 +197,7 @@ EXPERIMENT = Experiment(
             "relu-regions",
             Text(
                 "A ReLU network is affine in each of its regions: the region's formula gives its outputs, to rounding.",
-                "ReLU 网络在每个区域内是仿射的：区域的公式给出网络的输出，只差舍入误差。",
+                "ReLU 网络在每个区域内是仿射函数：按该区域的公式算出的值与网络的输出只差舍入误差。",
             ),
             "relu_error",
             at_most=1e-10,
@@ -213,7 +214,7 @@ EXPERIMENT = Experiment(
             "whole-plane",
             Text(
                 "The regions are all there is: their areas add up to that of the rectangle.",
-                "这些区域就是全部：面积之和等于矩形的面积。",
+                "这些区域没有遗漏：面积之和等于整个矩形的面积。",
             ),
             "area_error",
             at_most=1e-9,
@@ -223,7 +224,7 @@ EXPERIMENT = Experiment(
             "within-distance",
             Text(
                 "The formula at a point holds as far as it is said to: at random points within that distance.",
-                "某一点的公式在所称的距离之内都成立：用该距离内的随机点检验。",
+                "在某一点求得的公式，在 `lamina.local_formula` 给出的距离之内都成立：用该距离之内的随机点检验。",
             ),
             "neighbour_error",
             at_most=1e-10,
@@ -233,7 +234,7 @@ EXPERIMENT = Experiment(
             "relu-straight",
             Text(
                 "On nearly all short segments (nine in ten) a ReLU network is a straight line.",
-                "在绝大多数（九成以上）短线段上，ReLU 网络是直线。",
+                "在绝大多数（九成以上）短线段上，ReLU 网络的图像是直的。",
             ),
             "relu_straight",
             at_least=0.9,
@@ -248,27 +249,27 @@ EXPERIMENT = Experiment(
             "sigmoid-curved",
             Text(
                 "A sigmoid network is not piecewise linear: on nearly all short segments (95 in 100) it is curved.",
-                "sigmoid 网络不是分段线性的：在绝大多数（95% 以上）短线段上，它是弯曲的。",
+                "sigmoid 网络不是分段线性的：在绝大多数（95% 以上）短线段上，它的图像是弯的。",
             ),
             "sigmoid_straight",
             at_most=0.05,
         ),
     ),
     figures={
-        "relu_accuracy": Text("accuracy on new points, ReLU", "新点上的精度，ReLU"),
-        "prelu_accuracy": Text("accuracy on new points, pReLU", "新点上的精度，pReLU"),
-        "sigmoid_accuracy": Text("accuracy on new points, sigmoid", "新点上的精度，sigmoid"),
-        "least_accuracy": Text("the smallest of the three", "三者中的最小值"),
+        "relu_accuracy": Text("accuracy on new points, ReLU", "新样本上的精度，ReLU"),
+        "prelu_accuracy": Text("accuracy on new points, pReLU", "新样本上的精度，pReLU"),
+        "sigmoid_accuracy": Text("accuracy on new points, sigmoid", "新样本上的精度，sigmoid"),
+        "least_accuracy": Text("the smallest of the three", "三个网络在新样本上的精度的最小值"),
         "relu_regions": Text("regions, ReLU", "区域数，ReLU"),
         "prelu_regions": Text("regions, pReLU", "区域数，pReLU"),
         "untrained_regions": Text("regions before training, ReLU", "训练前的区域数，ReLU"),
         "relu_error": Text("largest error of a region's formula, ReLU", "区域公式的最大误差，ReLU"),
         "prelu_error": Text("largest error of a region's formula, pReLU", "区域公式的最大误差，pReLU"),
         "area_error": Text("relative error of the sum of all areas", "面积之和的相对误差"),
-        "neighbour_error": Text("largest error of a formula within its distance", "有效距离内公式的最大误差"),
-        "relu_straight": Text("share of straight segments, ReLU", "直线段的占比，ReLU"),
-        "prelu_straight": Text("share of straight segments, pReLU", "直线段的占比，pReLU"),
-        "sigmoid_straight": Text("share of straight segments, sigmoid", "直线段的占比，sigmoid"),
+        "neighbour_error": Text("largest error of a formula within its distance", "给出的距离之内公式的最大误差"),
+        "relu_straight": Text("share of straight segments, ReLU", "图像是直的线段所占比例，ReLU"),
+        "prelu_straight": Text("share of straight segments, pReLU", "图像是直的线段所占比例，pReLU"),
+        "sigmoid_straight": Text("share of straight segments, sigmoid", "图像是直的线段所占比例，sigmoid"),
     },
     measure=measure,
     draw=draw,

@@ -106,7 +106,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     for name, label in MODELS.items():
         losses = kept["losses"][name]
         axes.plot(range(1, len(losses) + 1), losses, label=setting.say(label))
-    axes.set(xlabel=setting.say(Text("epoch", "轮次")), ylabel=setting.say(Text("training loss", "训练损失")))
+    axes.set(xlabel=setting.say(Text("epoch", "迭代周期")), ylabel=setting.say(Text("training loss", "训练损失")))
     axes.set_ylim(bottom=0)
     axes.legend()
 
@@ -136,8 +136,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "Cross-entropy in training (seed 0): from scratch over all rows after each epoch, by the library the "
                 "mean over the epoch's minibatches, that of the MLP with dropout.",
-                "训练中的交叉熵（种子 0）：从零实现的曲线是每轮之后全部样本上的损失；用库实现的曲线是该轮各小批量损失的"
-                "均值，其中多层感知机使用了暂退法。",
+                "训练过程中的交叉熵（随机种子为 0）：从零实现的曲线，是每个迭代周期结束时全部样本上的损失；用库实现的"
+                "曲线，是该迭代周期内各小批量损失的均值，其中多层感知机使用了暂退法。",
             ),
         ),
         Drawing(

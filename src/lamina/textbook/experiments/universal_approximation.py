@@ -18,8 +18,8 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "root": np.sqrt,
 }
 FORMULAS = {"sine": "sin(2πx)", "bump": "exp(-50 (x - ½)²)", "root": "√x"}
-HAND, TRAINED = Text("by hand", "手工构造"), Text("trained", "训练")
-DEFAULT = Text("trained, Lamina's default recipe", "训练，Lamina 的默认设置")
+HAND, TRAINED = Text("by hand", "手工构造"), Text("trained", "训练得到")
+DEFAULT = Text("trained, Lamina's default recipe", "训练得到，Lamina 的默认设置")
 HAND_WIDTHS = (4, 8, 16, 32, 64, 128, 256)
 LARGEST = HAND_WIDTHS[-1]
 GRID = np.linspace(0, 1, 4001)
@@ -174,9 +174,10 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
                 "falls with the square of the width. A small trained network may do better, since it chooses its own "
                 "knots; a large one falls behind. Diamonds: the library's default recipe. Left, as well: units with "
                 "the activation z², whose error does not fall at all.",
-                "单隐藏层 ReLU 网络的误差与宽度的关系：用等距分点手工构造，以及用固定设置训练（每个种子一条线）。"
-                "对光滑函数，手工构造的误差与宽度的平方成反比。小网络训练后可能更好，因为分点由它自己选择；"
-                "大网络则落在后面。菱形：库的默认设置。左图中还有激活函数为 z² 的网络，其误差完全不下降。",
+                "单隐藏层 ReLU 网络的误差与宽度的关系：一种用等距分点手工构造，另一种按固定设置训练（每个随机种子"
+                "一条线）。对光滑函数，手工构造的误差与宽度的平方成反比。训练出的小网络可能更好，因为分点由它自己"
+                "选择；训练出的大网络则不如手工构造的。菱形：用库的默认设置训练。左图中还有激活函数为 z² 的网络，"
+                "其误差完全不下降。",
             ),
         ),
         Drawing(
@@ -185,8 +186,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "A step and continuous functions that come closer to it in the mean. Each passes through 1/2 at the "
                 "jump: there its distance from the step's two sides is 1/2, however steep it is.",
-                "阶跃函数，以及在均方意义下越来越接近它的连续函数。它们在跳跃处都经过 1/2："
-                "无论多陡，在那里与阶跃两侧的差都是 1/2。",
+                "阶跃函数，以及在均方意义下越来越接近它的连续函数。这些连续函数在跳跃处的值都是 1/2：无论多陡，与"
+                "阶跃函数在跳跃两侧的值都相差 1/2。",
             ),
         ),
     ]
@@ -195,21 +196,21 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 def labels() -> dict[str, Text]:
     found = {}
     for name, formula in FORMULAS.items():
-        found[f"hand_slope_{name}"] = Text(f"slope by hand, {formula}", f"手工构造的斜率，{formula}")
-        found[f"trained_slope_{name}"] = Text(f"slope trained, {formula}", f"训练的斜率，{formula}")
+        found[f"hand_slope_{name}"] = Text(f"slope by hand, {formula}", f"误差曲线的斜率，手工构造，{formula}")
+        found[f"trained_slope_{name}"] = Text(f"slope trained, {formula}", f"误差曲线的斜率，训练得到，{formula}")
         found[f"ratio_{name}"] = Text(
             f"error trained / error by hand, {LARGEST} units, {formula}",
-            f"{LARGEST} 个单元时训练误差与手工误差之比，{formula}",
+            f"训练后的误差与手工构造的误差之比，{LARGEST} 个单元，{formula}",
         )
         found[f"default_ratio_{name}"] = Text(
-            f"the same, Lamina's default recipe, {formula}", f"同上，Lamina 的默认设置，{formula}"
+            f"the same, Lamina's default recipe, {formula}", f"同上，用 Lamina 的默认设置训练，{formula}"
         )
     return found
 
 
 EXPERIMENT = Experiment(
     name="universal-approximation",
-    title=Text("Universal approximation: representing is easy, learning is hard", "通用逼近：表示容易，学习困难"),
+    title=Text("Universal approximation: representing is easy, learning is hard", "通用近似：表示容易，学习困难"),
     about=Text(
         "The text says that a network with a single hidden layer can model any function, given enough nodes and the "
         "right weights, and that actually learning the function is the hard part. As a theorem (Cybenko 1989; Leshno "
@@ -227,22 +228,27 @@ EXPERIMENT = Experiment(
         "first and so is no longer of quite the same form. For √x the equidistant knots are not the best ones: "
         "training chooses its own and comes close, to less than twice the error in a first full run of 150 epochs, "
         "which refuted the claim for this function; of the recipe it is the claim on both smooth functions that holds.",
-        "教材说，即使使用单隐藏层网络，给定足够多的结点和正确的权重集，也可以对任何函数进行建模，尽管实际上学习该函数是"
-        "困难的部分。作为定理（Cybenko 1989；Leshno 等 1993），它有三个条件，书中没有写出：函数是连续的；在紧集（例如闭"
-        "区间）上逼近；激活函数不是多项式。此时最大误差可以任意小。如果函数有跳跃，那么激活函数连续的网络无论多宽，最大"
-        "误差都不小于跳跃的一半，只有均方误差仍会下降。如果激活函数是多项式，那么网络无论多宽，都是同次数的多项式。\n\n"
-        "这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根；再取一个阶跃函数，以及激活函数 "
-        "z²。正确的权重可以直接写出：n 个 ReLU 单元各从一个等距分点开始，加上该处斜率的变化量，其和就是函数的分段线性插"
-        "值。以均方根计，光滑函数的误差按 1/n² 下降（双对数坐标下斜率为 -2），平方根函数则按 1/n 下降。作为对照，同样形"
-        "式的网络从随机权重出发，用 1024 个无噪声的点训练：一种是固定设置，另一种是 Lamina 自己的默认设置；后者先对数 "
-        "x 作分段编码，形式已不完全相同。对 √x 来说，等距分点并不是最好的分点；训练会自己选择分点，在首次完整运行（150 "
-        "轮）中误差已不到手工的两倍，因此这一论断对该函数不成立，只对两个光滑函数成立。",
+        "教材说，即使网络只有一个隐藏层，只要有足够多的结点和正确的权重，就可以对任何函数建模，难的是真正学到这个"
+        "函数。作为定理（印刷版称为“通用近似定理”；Cybenko 1989；Leshno 等 1993），它有三个条件，教材没有写出：函"
+        "数是连续的；在紧集（例如闭区间）上逼近；激活函数不是多项式。三个条件都满足时，最大误差可以任意小。如果函"
+        "数有跳跃，而激活函数是连续的，那么网络无论多宽，最大误差都不小于跳跃高度的一半，能够继续减小的只有均方误"
+        "差。如果激活函数是多项式，那么网络无论多宽，都只能表示次数不高于激活函数的多项式。\n\n"
+        "这里取区间 [0, 1] 上的三个函数：两个光滑函数，以及在 0 处斜率为无穷大的平方根函数；另外再考察一个阶跃函"
+        "数，以及激活函数 z²。正确的权重可以直接写出：n 个 ReLU 单元各对应一个等距分点，从该分点起不再为 0，输出"
+        "权重取函数的斜率在该分点处的变化量，这些单元的加权和，加上函数在 0 处的值，就是函数的分段线性插值。光滑"
+        "函数的均方根误差按 1/n² 下降（在双对数坐标下斜率为 -2），平方根函数的则按 1/n 下降。作为对照，用 1024 个"
+        "无噪声的点训练同样形式的网络，权重从随机值开始。训练有两种设置：一种是固定设置，另一种是 Lamina 自己的默"
+        "认设置；后者先把输入 x 分段编码，所以网络的形式已不完全相同。对 √x 来说，等距分点并不是最好的分点，训练"
+        "会自己选择分点：在首次完整运行（150 个迭代周期）中，√x 的误差已不到手工构造的两倍。因此，“用固定设置训练"
+        "后的误差至少是手工构造的两倍”对 √x 不成立，只对两个光滑函数成立。",
     ),
     source="4.1.1.4",
     claims=(
         Claim(
             "sine",
-            Text("By hand, the error for sin(2πx) falls as 1/n².", "手工构造时，sin(2πx) 的误差按 1/n² 下降。"),
+            Text(
+                "By hand, the error for sin(2πx) falls as 1/n².", "手工构造的网络逼近 sin(2πx) 时，误差按 1/n² 下降。"
+            ),
             "hand_slope_sine",
             at_least=-2.1,
             at_most=-1.9,
@@ -252,7 +258,7 @@ EXPERIMENT = Experiment(
             "bump",
             Text(
                 "By hand, the error for exp(-50 (x - ½)²) falls as 1/n².",
-                "手工构造时，exp(-50 (x - ½)²) 的误差按 1/n² 下降。",
+                "手工构造的网络逼近 exp(-50 (x - ½)²) 时，误差按 1/n² 下降。",
             ),
             "hand_slope_bump",
             at_least=-2.1,
@@ -263,7 +269,7 @@ EXPERIMENT = Experiment(
             "root",
             Text(
                 "A function need not be smooth: by hand, the error for √x falls as 1/n.",
-                "函数不必光滑：手工构造时，√x 的误差按 1/n 下降。",
+                "函数不必光滑：手工构造的网络逼近 √x 时，误差按 1/n 下降。",
             ),
             "hand_slope_root",
             at_least=-1.1,
@@ -275,7 +281,7 @@ EXPERIMENT = Experiment(
             Text(
                 f"With enough nodes ({LARGEST}) and the right weights, each of the three continuous functions is met "
                 "to 0.001 in the mean.",
-                f"有足够多的结点（{LARGEST} 个）和正确的权重，三个连续函数的均方根误差都不超过 0.001。",
+                f"有足够多的结点（{LARGEST} 个）和正确的权重时，逼近三个连续函数的均方根误差都不超过 0.001。",
             ),
             "hand_error",
             at_most=1e-3,
@@ -285,7 +291,7 @@ EXPERIMENT = Experiment(
             "any-function",
             Text(
                 "Any function, as the text has it: the step too is met everywhere to less than a quarter of its jump.",
-                "如书中所言，任何函数都可以：阶跃函数也能处处逼近到跳跃的四分之一以内。",
+                "如教材所说，任何函数都可以：逼近阶跃函数时，处处的误差也不超过跳跃高度的四分之一。",
             ),
             "step_least",
             at_most=0.25,
@@ -297,7 +303,8 @@ EXPERIMENT = Experiment(
             Text(
                 "The function must be continuous: at a step the largest error is at least half the jump, by hand and "
                 "trained, at every width.",
-                "函数必须连续：在阶跃处，无论手工构造还是训练，无论多宽，最大误差都至少是跳跃的一半。",
+                "函数必须连续：逼近阶跃函数时，无论是手工构造还是训练得到，也无论多宽，最大误差都至少是跳跃高度的"
+                "一半。",
             ),
             "step_least",
             at_least=0.5,
@@ -308,7 +315,7 @@ EXPERIMENT = Experiment(
             Text(
                 "In the mean even the step is met: two ReLUs of slope 512 have a root mean square error of 0.03 at "
                 "most.",
-                "在均方意义下，阶跃函数也能逼近：两个斜率为 512 的 ReLU 的均方根误差至多 0.03。",
+                "在均方意义下，阶跃函数也可以逼近：用两个斜率为 512 的 ReLU 单元，均方根误差至多为 0.03。",
             ),
             "step_mean_square",
             at_most=0.03,
@@ -319,7 +326,7 @@ EXPERIMENT = Experiment(
             Text(
                 "The activation must not be a polynomial: with z² no width brings sin(2πx) closer than the best "
                 "parabola.",
-                "激活函数不能是多项式：用 z² 时，无论多宽，对 sin(2πx) 的逼近都不优于最佳抛物线。",
+                "激活函数不能是多项式：激活函数为 z² 时，网络无论多宽，对 sin(2πx) 的逼近都不会优于最佳抛物线。",
             ),
             "squares_least",
             at_least=1 - 1e-9,
@@ -330,7 +337,7 @@ EXPERIMENT = Experiment(
             Text(
                 f"Learning is the hard part: with {LARGEST} units, training by the fixed recipe is left with at least "
                 "twice the error of the weights by hand, for both smooth functions.",
-                f"学习是困难的部分：{LARGEST} 个单元时，对两个光滑函数，用固定设置训练后的误差至少是手工权重的两倍。",
+                f"难的是学习：{LARGEST} 个单元时，用固定设置训练后，两个光滑函数的误差都至少是手工构造的两倍。",
             ),
             "ratio_smooth",
             at_least=2,
@@ -339,7 +346,7 @@ EXPERIMENT = Experiment(
             "learning-root",
             Text(
                 f"So it is for √x, by the same recipe with {LARGEST} units: at least twice the error by hand.",
-                f"对 √x 也是如此：同样的设置，{LARGEST} 个单元，误差至少是手工权重的两倍。",
+                f"对 √x 也是如此：同样是 {LARGEST} 个单元，用固定设置训练后，误差至少是手工构造的两倍。",
             ),
             "ratio_root",
             at_least=2,
@@ -350,7 +357,7 @@ EXPERIMENT = Experiment(
             Text(
                 "It stays hard with Lamina's default recipe: at least twice the error of the weights by hand, for each "
                 "of the three functions.",
-                "使用 Lamina 的默认设置仍然困难：对三个函数中的每一个，误差至少是手工权重的两倍。",
+                "换成 Lamina 的默认设置，学习仍然困难：三个函数的误差都至少是手工构造的两倍。",
             ),
             "default_least",
             at_least=2,
@@ -358,22 +365,27 @@ EXPERIMENT = Experiment(
     ),
     figures={
         **labels(),
-        "hand_error": Text(f"largest error by hand, {LARGEST} units", f"手工构造的最大误差，{LARGEST} 个单元"),
-        "trained_error": Text(f"largest error trained, {LARGEST} units", f"训练的最大误差，{LARGEST} 个单元"),
+        "hand_error": Text(
+            f"largest error by hand, {LARGEST} units", f"三个函数的均方根误差的最大值，手工构造，{LARGEST} 个单元"
+        ),
+        "trained_error": Text(
+            f"largest error trained, {LARGEST} units", f"三个函数的均方根误差的最大值，训练得到，{LARGEST} 个单元"
+        ),
         "ratio_smooth": Text(
-            "smallest error trained / error by hand of a smooth function", "光滑函数的训练误差与手工误差之比的最小值"
+            "smallest error trained / error by hand of a smooth function",
+            "训练后的误差与手工构造的误差之比，两个光滑函数中的最小值",
         ),
         "default_least": Text(
             "smallest error trained / error by hand of the three functions, Lamina's default recipe",
-            "三个函数的训练误差与手工误差之比的最小值，Lamina 的默认设置",
+            "训练后的误差与手工构造的误差之比，三个函数中的最小值，Lamina 的默认设置",
         ),
-        "step_least": Text("smallest of the largest errors at the step", "各网络在阶跃处的最大误差中的最小值"),
+        "step_least": Text("smallest of the largest errors at the step", "各网络逼近阶跃函数的最大误差中最小的一个"),
         "step_mean_square": Text(
             f"root mean square error at the step, two ReLUs of slope {2 * LARGEST}",
-            f"阶跃函数的均方根误差，两个斜率为 {2 * LARGEST} 的 ReLU",
+            f"逼近阶跃函数的均方根误差，两个斜率为 {2 * LARGEST} 的 ReLU",
         ),
         "squares_least": Text(
-            "smallest error with z² / error of the best parabola", "激活函数为 z² 时的最小误差与最佳抛物线误差之比"
+            "smallest error with z² / error of the best parabola", "激活函数为 z² 时的最小误差与最佳抛物线的误差之比"
         ),
     },
     measure=measure,

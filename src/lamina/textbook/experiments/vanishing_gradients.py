@@ -15,9 +15,9 @@ LARGE = 8  # times Glorot's weights
 TRAINED = 8  # layers of the trained networks that claims are about
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 STARTS = {
-    "matched": Text("weights matched to σ", "与 σ 匹配的初始权重"),
+    "matched": Text("weights matched to σ", "与激活函数匹配的初始权重"),
     "small": Text("weights from N(0, 0.01²)", "初始权重取自 N(0, 0.01²)"),
-    "large": Text(f"{LARGE} times the matched weights, centred", f"匹配权重的 {LARGE} 倍，并居中"),
+    "large": Text(f"{LARGE} times the matched weights, centred", f"Xavier 权重的 {LARGE} 倍，加权和居中"),
 }
 CASES = [*((activation, start) for start in ("matched", "small") for activation in ACTIVATIONS), ("sigmoid", "large")]
 # Plain minibatch gradient descent: an optimizer that divides by the gradient's size would hide a part of it.
@@ -134,8 +134,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
                 "Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
                 f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and "
                 "biases that centre the sums, the gradient of sigmoid does not vanish.",
-                f"训练开始前，损失对第一层权重的梯度范数；各隐藏层有 {UNITS} 个单元（取各种子的几何平均）。"
-                f"× {LARGE}：权重取 {LARGE} 倍，并以偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
+                f"训练开始前，损失对第一层权重的梯度的范数；每个隐藏层有 {UNITS} 个单元（取各随机种子的几何平均"
+                f"）。× {LARGE}：权重取 {LARGE} 倍，并用偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
             ),
         ),
         Drawing(
@@ -144,7 +144,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 f"Test accuracy after {TRAINING['epochs']} epochs of plain minibatch gradient descent (mean of the "
                 "seeds).",
-                f"用朴素的小批量梯度下降训练 {TRAINING['epochs']} 轮后的测试精度（各种子的均值）。",
+                f"用带动量的小批量随机梯度下降训练 {TRAINING['epochs']} 个迭代周期后的测试精度（各随机种子的均值）。",
             ),
         ),
     ]
@@ -159,7 +159,7 @@ def labels() -> dict[str, Text]:
             f"{DEEPEST} 层与 {SHALLOWEST} 层的梯度之比，{activation}，{name.zh}",
         )
         found[f"{activation}_{start}_factor"] = Text(
-            f"factor for each layer, {activation}, {name.en}", f"每层的倍数，{activation}，{name.zh}"
+            f"factor for each layer, {activation}, {name.en}", f"平均每层的倍数，{activation}，{name.zh}"
         )
     found["sigmoid_shallow_accuracy"] = Text(
         f"test accuracy, {SHALLOWEST} layers, sigmoid", f"测试精度，{SHALLOWEST} 层，sigmoid"
@@ -190,15 +190,16 @@ EXPERIMENT = Experiment(
         "Then such networks are trained by plain minibatch gradient descent. That a vanishing gradient hurts is shown "
         "by sigmoid against itself: the same activation, depth, data and steps, with the two kinds of initial "
         "weights.",
-        "教材说，ReLU 的导数表现特别好，从而缓解了困扰先前神经网络的、有据可查的梯度消失问题。反向传播每经过一层，就把"
-        "梯度乘以该层的权重，再乘以该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；乘积是否缩小，"
-        "还取决于权重。\n\n"
-        f"这里为手写数字构建 2 到 50 层、每个隐藏层 {UNITS} 个单元的网络，在训练之前以 float64 测量损失对第一层权重的梯"
-        "度范数。初始权重有三种：与激活函数相匹配的（ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方"
-        f"法）；只有一个隐藏层时够用的 N(0, 0.01²)；以及对 sigmoid 取 Glorot 权重的 {LARGE} 倍，并以偏置把加权和居中到"
-        "导数最大的 0 处，此时乘积大于 1。\n\n"
-        "随后用朴素的小批量梯度下降训练这些网络。梯度消失确实有害，由 sigmoid 与自身的对照说明：激活函数、深度、数据和"
-        "步数都相同，只有初始权重不同。",
+        "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
+        "过一层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积"
+        "是否越来越小，还取决于权重。\n\n"
+        f"这里为手写数字构建 2 到 50 层的网络（按教材的数法，隐藏层和输出层计入层数），每个隐藏层有 {UNITS} 个单"
+        "元。训练之前，以 float64 计算损失对第一层权重的梯度，测量其范数。初始权重有三种：第一种与激活函数匹配（"
+        "ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方法，即 Xavier 初始化）；第二种取自 N(0, "
+        "0.01²)，它在只有一个隐藏层时够用；第三种只用于 sigmoid：把第一个隐藏层之后各隐藏层的 Xavier 权重乘以 "
+        f"{LARGE}，并用偏置使加权和以 0 为中心；sigmoid 的导数在 0 处最大，这时上述乘积大于 1。\n\n"
+        "随后用带动量的小批量随机梯度下降训练这些网络。梯度消失是否真的有害，由 sigmoid 网络自身的对照来说明：激"
+        "活函数、深度、数据和步数都相同，只有初始权重不同。",
     ),
     source="4.1.2.1",
     claims=(
@@ -206,7 +207,7 @@ EXPERIMENT = Experiment(
             "sigmoid",
             Text(
                 "With sigmoid the gradient vanishes: at 50 layers it is less than a millionth of that at 2.",
-                "使用 sigmoid 时梯度消失：50 层时的梯度不到 2 层时的百万分之一。",
+                "使用 sigmoid 时梯度消失：50 层网络的梯度不到 2 层网络的百万分之一。",
             ),
             "sigmoid_matched",
             at_most=1e-6,
@@ -215,7 +216,7 @@ EXPERIMENT = Experiment(
             "sigmoid-quarter",
             Text(
                 "With Glorot's weights each further layer of sigmoid multiplies the gradient by 0.25 or less.",
-                "使用 Glorot 的初始权重时，每增加一层 sigmoid，梯度乘以不超过 0.25 的倍数。",
+                "使用 Xavier 初始化（Glorot 与 Bengio）时，每增加一层 sigmoid，梯度至多变为原来的 0.25 倍。",
             ),
             "sigmoid_matched_factor",
             at_most=0.25,
@@ -225,8 +226,8 @@ EXPERIMENT = Experiment(
             Text(
                 "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value "
                 f"of its derivative. (Tried with {LARGE} times Glorot's weights.)",
-                "无论权重如何，每层 sigmoid 都使梯度乘以不超过 0.25（其导数的最大值）的倍数。（以 Glorot 权重的 "
-                f"{LARGE} 倍检验。）",
+                "无论权重取什么值，每增加一层 sigmoid，梯度至多变为原来的 0.25 倍（0.25 是其导数的最大值）。（用 "
+                f"{LARGE} 倍的 Xavier 权重检验。）",
             ),
             "sigmoid_large_factor",
             at_most=0.25,
@@ -237,8 +238,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"With {LARGE} times Glorot's weights, and biases that centre the sums, a layer of sigmoid multiplies "
                 "the gradient by more than 1: it does not vanish.",
-                f"权重取 Glorot 的 {LARGE} 倍，并以偏置使加权和居中时，每层 sigmoid 使梯度乘以大于 1 的倍数：梯度并不消"
-                f"失。",
+                f"使用 {LARGE} 倍的 Xavier 权重，并用偏置使加权和居中时，每增加一层 sigmoid，梯度都会变大，即变为"
+                "原来的 1 倍以上：梯度并不消失。",
             ),
             "sigmoid_large_factor",
             at_least=1,
@@ -248,7 +249,7 @@ EXPERIMENT = Experiment(
             Text(
                 "With ReLU and matched weights it does not vanish: at 50 layers it is at least a hundredth of that "
                 "at 2.",
-                "使用 ReLU 和匹配的初始权重时梯度不会消失：50 层时的梯度不小于 2 层时的百分之一。",
+                "使用 ReLU 及与之匹配的初始权重时，梯度不会消失：50 层网络的梯度不小于 2 层网络的百分之一。",
             ),
             "relu_matched",
             at_least=0.01,
@@ -257,7 +258,7 @@ EXPERIMENT = Experiment(
             "relu-explosion",
             Text(
                 "Nor does it explode: at 50 layers it is at most a hundred times that at 2.",
-                "梯度也不会爆炸：50 层时的梯度不大于 2 层时的一百倍。",
+                "梯度也不会爆炸：50 层网络的梯度不大于 2 层网络的一百倍。",
             ),
             "relu_matched",
             at_most=100,
@@ -266,7 +267,7 @@ EXPERIMENT = Experiment(
             "relu-small",
             Text(
                 "ReLU alone is not enough: with weights from N(0, 0.01²) its gradient vanishes too.",
-                "仅有 ReLU 还不够：初始权重取自 N(0, 0.01²) 时，梯度同样消失。",
+                "只靠 ReLU 还不够：初始权重取自 N(0, 0.01²) 时，梯度同样消失。",
             ),
             "relu_small",
             at_most=1e-6,
@@ -276,7 +277,7 @@ EXPERIMENT = Experiment(
             Text(
                 "With weights from N(0, 0.01²) the gradient of tanh vanishes as well, although its derivative is close "
                 "to 1.",
-                "初始权重取自 N(0, 0.01²) 时，tanh 的导数虽接近 1，梯度也同样消失。",
+                "初始权重取自 N(0, 0.01²) 时，虽然 tanh 的导数接近 1，梯度也同样消失。",
             ),
             "tanh_small",
             at_most=1e-6,
@@ -285,7 +286,7 @@ EXPERIMENT = Experiment(
             "shallow-learns",
             Text(
                 "Trained with 2 layers, sigmoid learns the digits: a test accuracy of at least 0.9.",
-                "2 层的 sigmoid 网络能学会手写数字：测试精度至少 0.9。",
+                "2 层的 sigmoid 网络能学会识别手写数字：测试精度至少为 0.9。",
             ),
             "sigmoid_shallow_accuracy",
             at_least=0.9,
@@ -295,7 +296,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"Trained with {TRAINED} layers and Glorot's weights, sigmoid learns nothing: a test accuracy of at "
                 "most 0.2, where chance has 0.1.",
-                f"{TRAINED} 层、使用 Glorot 初始权重的 sigmoid 网络什么也学不到：测试精度至多 0.2，而随机猜测为 0.1。",
+                f"使用 Xavier 初始化的 {TRAINED} 层 sigmoid 网络什么也学不到：测试精度至多为 0.2，而随机猜测的精度"
+                "为 0.1。",
             ),
             "sigmoid_matched_accuracy",
             at_most=0.2,
@@ -305,8 +307,8 @@ EXPERIMENT = Experiment(
             Text(
                 f"It is the vanishing that hurts: with {LARGE} times the weights the same sigmoid network of {TRAINED} "
                 "layers learns, to a test accuracy of at least 0.9.",
-                f"有害的正是梯度消失：权重取 {LARGE} 倍时，同样 {TRAINED} 层的 sigmoid 网络就能学习，测试精度至少 "
-                f"0.9。",
+                f"造成这一结果的正是梯度消失：权重取 {LARGE} 倍时，同样是 {TRAINED} 层的 sigmoid 网络就能学会，测"
+                "试精度至少为 0.9。",
             ),
             "sigmoid_large_accuracy",
             at_least=0.9,
@@ -315,7 +317,7 @@ EXPERIMENT = Experiment(
             "relu-learns",
             Text(
                 f"ReLU learns with {TRAINED} layers and matched weights: a test accuracy of at least 0.7.",
-                f"使用 ReLU 和匹配的初始权重，{TRAINED} 层也能学习：测试精度至少 0.7。",
+                f"使用与 ReLU 匹配的初始权重，{TRAINED} 层的 ReLU 网络能够学习：测试精度至少为 0.7。",
             ),
             "relu_matched_accuracy",
             at_least=0.7,
