@@ -101,18 +101,18 @@ def page_at(path: Path) -> Text:
 
 TITLE = Text("The textbook's claims, measured", "逐条实测教材的论断")
 INTRODUCTION = Text(
-    "Every claim of the textbook's section on multilayer perceptrons as an experiment. Each claim has a bound that was "
-    "set before the measurement and is measured with three or more seeds: it is held when every seed is within the "
-    "bound, refuted when none is, and inconclusive otherwise. A few are expected to be refuted: the text is wrong "
-    "there.",
+    "Experiments test the claims of the textbook's section on multilayer perceptrons. Each claim has a bound that was "
+    "set before the measurement, and it is measured with three or more seeds: it is held if every seed is within the "
+    "bound, refuted if none is, and inconclusive otherwise. A few claims are expected to be refuted; some of these are "
+    "mistakes of the text.",
     "用实验逐条检验教材“多层感知机”一节的论断。每条论断的界限在测量之前就已定好，并用三个或更多随机种子测量：各个种子"
     "的结果都在界限内，论断就成立；没有一个在界限内，就不成立；其余情况为无定论。有几条论断预期不成立，其中包括教材有"
     "误的地方。",
 )
 KINDS = Text(
-    "Claims are of two kinds. What is marked “by definition or proof” is true or false by definition, by construction "
-    "or by a theorem, and its measurement checks only that the program does what the formula says. All others could "
-    "have come out otherwise.",
+    "Claims are of two kinds. A claim that is marked “by definition or proof” is true or false by definition, by "
+    "construction or by a theorem, and its measurement checks only that the program does what the formula says. All "
+    "other claims could have come out otherwise.",
     "论断分两类。标有“定义或证明”的，其真假由定义、构造或定理就能判定，测量只检验程序是否与公式一致；其余论断则要靠测"
     "量，结果事先并不确定。",
 )
@@ -122,16 +122,16 @@ EDITION = (
     Text(" (in the current English edition, ", "；在现行英文版中是"),
     Text("section 5.1", "第 5.1 节"),
     Text(
-        "). What is quoted here is a Chinese translation of the English page whose words are not always those of the "
-        "printed edition: look places up by the number of the section.",
+        "). This page quotes a Chinese translation of the English page; its words are not always those of the printed "
+        "edition, so look places up by the number of the section.",
         "）。页面引用的文字是从英文网页翻译的，措辞与印刷版不尽相同，请按节号查找。",
     ),
 )
 CHINESE_EDITION = "https://zh.d2l.ai/chapter_multilayer-perceptrons/mlp.html"
 ENGLISH_EDITION = "https://d2l.ai/chapter_multilayer-perceptrons/mlp.html"
 QUICK = Text(
-    "This was a quick run: less data and fewer epochs than in a full one. What each experiment was measured on stands "
-    "under its heading.",
+    "This was a quick run, with less data and fewer epochs than a full one. The heading of each experiment names its "
+    "data.",
     "这是一次快速运行：所用的数据和迭代周期数都少于完整运行。各实验所用的数据写在该实验的标题下方。",
 )
 MADE_BY = Text("Made by ", "生成工具：")

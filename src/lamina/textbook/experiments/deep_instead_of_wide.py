@@ -213,7 +213,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "trained",
             equal,
             Text(
-                "Root mean square error of two networks of 463 parameters, trained alike (a mark for each seed).",
+                "Root mean square error of two networks that have 463 parameters each and are trained alike (one "
+                "mark for each seed).",
                 "训练后的均方根误差：两个网络各有 463 个参数，训练方式相同（每个随机种子一个标记）。",
             ),
         ),
@@ -221,8 +222,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "sawtooth",
             teeth,
             Text(
-                f"Above: a tent map composed with itself. Below: an eighth of {LEARNED} compositions, and what one "
-                "layer with as many units learned of them (seed 0).",
+                f"Above: the tent map composed with itself. Below: the sawtooth of {LEARNED} hidden layers on the "
+                f"first eighth of the interval, and what one layer of {2 * LEARNED} units learned of it (seed 0).",
                 f"上图：帐篷映射与自身的复合。下图：复合 {LEARNED} 次的函数（只画前八分之一），以及同样多的单元放"
                 "在一个隐藏层里学到的结果（随机种子为 0）。",
             ),
@@ -235,7 +236,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         Drawing(
             "parabola",
             errors,
-            Text("How close the networks come to x² on [0, 1].", "各网络在 [0, 1] 上逼近 x² 的误差。"),
+            Text(
+                "Largest error for x² on [0, 1]: of networks with layers of 3 units, and the smallest possible one "
+                "with a single layer.",
+                "各网络在 [0, 1] 上逼近 x² 的误差。",
+            ),
         ),
     ]
 
@@ -244,17 +249,20 @@ EXPERIMENT = Experiment(
     name="deep-instead-of-wide",
     title=Text("Deep instead of wide", "用深度代替宽度"),
     about=Text(
-        "The text: one hidden layer can do anything, but many functions are approximated more compactly by deeper "
-        "networks than by wider ones.\n\n"
-        "Two functions show it, with weights set by hand. The first is a sawtooth: the tent map, which goes up to 1 "
-        "and down again and takes two ReLU units, composed with itself (Telgarsky 2016, arXiv 1602.04485). "
-        "`lamina.linear_pieces` counts the pieces without sampling. The second is x², which is x minus sawteeth of "
-        "falling height (Yarotsky 2017, arXiv 1610.01145, proposition 2). For one layer two facts are used: n units "
-        "bend at n points at most, and no function of m linear pieces comes closer to x² than 1/(8m²) everywhere.\n\n"
-        "What can be represented need not be what is learned. Therefore both functions are also learned, by a network "
-        "of 3 hidden layers of 14 units and by one of a single layer of 154 units: 463 parameters each, with the same "
-        "data, optimizer (AdamW), steps and learning rate. In trials with other seeds depth helped for the sawtooth "
-        "and width for x², and with L-BFGS the difference was small and of either sign: this is one recipe, not a law.",
+        "The text says that a network with one hidden layer can represent anything, but that deeper networks "
+        "approximate many functions more compactly than wider networks do.\n\n"
+        "The experiment shows this for two functions, with weights set by hand. The first function is a sawtooth. It "
+        "is the tent map composed with itself (Telgarsky 2016, arXiv 1602.04485); the tent map goes up to 1 and down "
+        "again, and it needs two ReLU units. `lamina.linear_pieces` counts the linear pieces without sampling. The "
+        "deepest of these networks has 10 hidden layers in a quick run and 13 in a full run. The second function is "
+        "x², which equals x minus a sum of sawteeth of decreasing height (Yarotsky 2017, arXiv 1610.01145, "
+        "proposition 2). For a single layer, the experiment uses two facts: n units bend at no more than n points, "
+        "and a function of m linear pieces has a largest error for x² of at least 1/(8m²).\n\n"
+        "A network need not learn what it can represent. Therefore two networks also learn both functions: one has "
+        "3 hidden layers of 14 units, the other has a single hidden layer of 154 units. Both have 463 parameters, "
+        "and the same data, optimizer (AdamW), steps and learning rate. In trials with other seeds, depth helped for "
+        "the sawtooth, and width helped for x². With L-BFGS the difference was small, and sometimes depth and "
+        "sometimes width was better. This is one recipe, not a law.",
         "教材说，单隐藏层网络什么函数都能表示，但要逼近许多函数，用更深（而不是更宽）的网络更紧凑。\n\n"
         "这里以两个函数为例，权重由手工设定；层数只数隐藏层。第一个是锯齿函数：帐篷映射先升到 1 再降回，只需两个 "
         "ReLU 单元；把它与自身反复复合，就得到锯齿（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不"
@@ -271,7 +279,8 @@ EXPERIMENT = Experiment(
         Claim(
             "doubled",
             Text(
-                "Each further layer of two units doubles the pieces: with d layers there are 2^d.",
+                "Each further hidden layer of two units doubles the number of linear pieces: with d hidden layers "
+                "there are 2^d pieces.",
                 "每增加一个隐藏层（两个单元），线性段的条数翻一倍：d 个隐藏层给出 2^d 段。",
             ),
             "pieces_error",
@@ -281,7 +290,7 @@ EXPERIMENT = Experiment(
         Claim(
             "counted",
             Text(
-                "In one layer, n units give at most n + 1 pieces: random ones of 1 to 512 units have no more.",
+                "In a single layer, n units give at most n + 1 pieces: random layers of 1 to 512 units have no more.",
                 "在一个隐藏层里，n 个单元至多给出 n + 1 段：随机生成 1 到 512 个单元的网络，段数都不超过 n + 1。",
             ),
             "excess",
@@ -291,7 +300,8 @@ EXPERIMENT = Experiment(
         Claim(
             "same-function",
             Text(
-                "One wide layer can represent the same sawtooth, with a unit for each piece.",
+                "A single wide layer can represent the same sawtooth as the deepest network, with one unit for each "
+                "piece.",
                 "单个宽的隐藏层也能表示同样的锯齿，每段用一个单元。",
             ),
             "wide_difference",
@@ -301,7 +311,8 @@ EXPERIMENT = Experiment(
         Claim(
             "compact",
             Text(
-                "The deep network is the more compact one: the wide one has more than ten times its parameters.",
+                "For this sawtooth the deep network is more compact: the wide network has more than ten times as "
+                "many parameters.",
                 "深的网络更紧凑：宽的网络的参数个数是它的十倍以上。",
             ),
             "parameter_ratio",
@@ -311,8 +322,9 @@ EXPERIMENT = Experiment(
         Claim(
             "side-by-side",
             Text(
-                f"As many units side by side stay far from the sawtooth of {LEARNED} layers, 0.1 on average (provably: "
-                "each piece crosses 1/2 once at most).",
+                f"{2 * LEARNED} units in a single layer stay far from the sawtooth of {LEARNED} hidden layers of two "
+                "units: their mean absolute error is at least 0.1. (This can be proved: each linear piece crosses "
+                "1/2 at most once.)",
                 f"把同样多的单元并排放在一个隐藏层里，学到的函数与 {LEARNED} 个隐藏层的锯齿平均相差至少 0.1（可以"
                 "证明：单隐藏层网络的每一段至多穿过 1/2 一次）。",
             ),
@@ -323,7 +335,8 @@ EXPERIMENT = Experiment(
         Claim(
             "parabola",
             Text(
-                "With d layers of three units, x² is approximated to 4^-(d + 1): the error falls by four per layer.",
+                "With d hidden layers of three units, the largest error for x² is at most 4^-(d + 1): each further "
+                "layer divides the error by four.",
                 "用 d 个隐藏层（每层三个单元）逼近 x²，误差不超过 4^-(d + 1)：每增加一个隐藏层，误差降为四分之一。",
             ),
             "parabola_share",
@@ -333,8 +346,8 @@ EXPERIMENT = Experiment(
         Claim(
             "parabola-compact",
             Text(
-                f"Of {3 * PARABOLA} units, those in {PARABOLA} layers are more than ten times as close to x² as "
-                "any in one layer.",
+                f"With {3 * PARABOLA} units in {PARABOLA} hidden layers, the largest error for x² is less than a "
+                f"tenth of the smallest possible error with {3 * PARABOLA} units in a single layer.",
                 f"同样是 {3 * PARABOLA} 个单元，分成 {PARABOLA} 个隐藏层时逼近 x² 的误差，不到放在一个隐藏层里的最"
                 "优误差的十分之一。",
             ),
@@ -345,8 +358,8 @@ EXPERIMENT = Experiment(
         Claim(
             "trained-sawtooth",
             Text(
-                f"Trained, too: with 463 parameters each, 3 layers come closer to the sawtooth of {2**TAUGHT} pieces "
-                "than one.",
+                "Depth helps after training, too: with 463 parameters each, a network of 3 hidden layers comes "
+                f"closer to the sawtooth of {2**TAUGHT} pieces than a network of one hidden layer.",
                 f"训练之后也是如此：各有 463 个参数时，3 个隐藏层的网络比单隐藏层的网络更接近 {2**TAUGHT} 段的锯齿。",
             ),
             "trained_sawtooth_ratio",
@@ -355,7 +368,8 @@ EXPERIMENT = Experiment(
         Claim(
             "trained-parabola",
             Text(
-                "The same holds of x²: with 463 parameters each, 3 trained layers come closer to it than one.",
+                "Depth helps for x² as well: with 463 parameters each, a trained network of 3 hidden layers comes "
+                "closer to x² than a trained network of one hidden layer.",
                 "x² 也是如此：各有 463 个参数时，训练后 3 个隐藏层的网络比单隐藏层的网络更接近 x²。",
             ),
             "trained_parabola_ratio",
@@ -364,27 +378,42 @@ EXPERIMENT = Experiment(
         ),
     ),
     figures={
-        "pieces_error": Text("largest difference of the pieces from 2^d", "段数与 2^d 的最大差"),
-        "excess": Text("pieces of one layer above n + 1, at most", "单隐藏层网络的段数减 n + 1 的最大值"),
+        "pieces_error": Text("largest difference of the number of pieces from 2^d", "段数与 2^d 的最大差"),
+        "excess": Text(
+            "number of pieces of a single layer minus (n + 1), the largest over all widths",
+            "单隐藏层网络的段数减 n + 1 的最大值",
+        ),
         "wide_difference": Text(
-            "largest difference of the deep and the wide network", "深的网络与宽的网络的输出的最大差"
+            "largest difference of the outputs of the deep and the wide network", "深的网络与宽的网络的输出的最大差"
         ),
         "deep_parameters": Text("parameters of the deepest network", "最深的网络的参数个数"),
         "wide_parameters": Text("parameters of the wide network", "宽的网络的参数个数"),
-        "parameter_ratio": Text("their ratio", "宽的网络与最深的网络的参数个数之比"),
-        "learned_error": Text(
-            "mean absolute error of as many units in one layer", "同样多的单元放在一个隐藏层里，学习后的平均绝对误差"
+        "parameter_ratio": Text(
+            "parameters of the wide network / of the deepest network", "宽的网络与最深的网络的参数个数之比"
         ),
-        "parabola_share": Text("error for x² times 4^(d + 1), at most", "x² 的误差乘以 4^(d + 1) 的最大值"),
+        "learned_error": Text(
+            f"mean absolute error of {2 * LEARNED} units in a single layer, sawtooth of {LEARNED} hidden layers",
+            "同样多的单元放在一个隐藏层里，学习后的平均绝对误差",
+        ),
+        "parabola_share": Text(
+            "largest error for x² times 4^(d + 1), the largest over all d", "x² 的误差乘以 4^(d + 1) 的最大值"
+        ),
         **{
-            f"trained_{name}_{kind}": Text(f"error after training, {en}, {kind}", f"训练后的误差，{zh}，{shape}")
+            f"trained_{name}_{kind}": Text(
+                f"root mean square error after training, {en}, {kind}", f"训练后的误差，{zh}，{shape}"
+            )
             for name, en, zh in (("sawtooth", "sawtooth", "锯齿"), ("parabola", "x²", "x²"))
-            for kind, shape in (("deep", "3 个隐藏层"), ("wide", "单隐藏层"))
+            for kind, shape in (("deep", "深层"), ("wide", "单层"))
         },
-        "trained_sawtooth_ratio": Text("wide / deep, sawtooth", "训练后的误差之比，单隐藏层除以 3 个隐藏层，锯齿"),
-        "trained_parabola_ratio": Text("wide / deep, x²", "训练后的误差之比，单隐藏层除以 3 个隐藏层，x²"),
+        "trained_sawtooth_ratio": Text(
+            "error after training, wide / deep, sawtooth", "训练后的误差之比，单隐藏层除以 3 个隐藏层，锯齿"
+        ),
+        "trained_parabola_ratio": Text(
+            "error after training, wide / deep, x²", "训练后的误差之比，单隐藏层除以 3 个隐藏层，x²"
+        ),
         "parabola_ratio": Text(
-            "error for x², one layer by deep", f"逼近 x² 的误差之比，单隐藏层的最优误差除以 {PARABOLA} 个隐藏层的误差"
+            f"largest error for x², single layer / {PARABOLA} hidden layers",
+            f"逼近 x² 的误差之比，单隐藏层的最优误差除以 {PARABOLA} 个隐藏层的误差",
         ),
     },
     measure=measure,

@@ -141,10 +141,10 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "regions",
             moons,
             Text(
-                "The linear regions of the ReLU network on the plane while it learns (seed 0): each polygon has one "
-                "affine formula. The colour is the logit in its middle. Before training all biases are 0: every kink "
-                "runs through one point, the mean of the data, which standardising moves to the origin. Training moves "
-                "them apart.",
+                "The linear regions of the ReLU network on the plane while it learns (seed 0). In each polygon the "
+                "network is one affine formula. The colour shows the difference of the two logits in the middle of "
+                "the polygon. Before training all biases are 0, and so every kink runs through one point: the mean "
+                "of the data, which standardising moves to the origin. Training moves the kinks apart.",
                 "ReLU 网络学习过程中平面上的线性区域（随机种子为 0）：在每个多边形内，网络是一个仿射函数；颜色表"
                 "示多边形中心处的未规范化的预测之差。训练之前所有偏置都为 0，因此所有折线都经过同一点，即数据的均"
                 "值（标准化后为原点）；训练使这些折线彼此分开。",
@@ -154,8 +154,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "line",
             line,
             Text(
-                "Along the line y = 0.25 (seed 0): the marks are where the pieces meet; the sigmoid network, which has "
-                "learned the moons as well, is curved and has none.",
+                "The logits along the line y = 0.25 (seed 0). The marks show where two pieces meet. The sigmoid "
+                "network has learned the moons as well, but it is curved and has no such points.",
                 "沿直线 y = 0.25 的输出（随机种子为 0）：圆点和方点标出折点，即相邻两段的连接处；sigmoid 网络同样"
                 "学会了“双月”，但它的曲线是弯的，没有折点。",
             ),
@@ -167,13 +167,16 @@ EXPERIMENT = Experiment(
     name="piecewise-linear",
     title=Text("Piecewise linear functions", "分段线性函数"),
     about=Text(
-        "The text: the ReLU function is piecewise linear, and so is its variant pReLU, which adds a linear term. Sums "
-        "and compositions of such functions are piecewise linear too, and therefore so are the networks.\n\n"
-        "Networks with two hidden layers of ReLU, of pReLU and of sigmoid learn two moons. `lamina.linear_regions` "
-        "cuts the plane into the polygons on which a network is one affine formula, exactly and without sampling; here "
-        "it is compared with the network's own outputs. So is `lamina.local_formula`, at points as far away as it says "
-        "that it holds. Last, a test that knows nothing of these tools: on a very short segment, is the value in the "
-        "middle the mean of the values at both ends?",
+        "The text says that the ReLU function is piecewise linear. Its variant pReLU, which adds a linear term, is "
+        "piecewise linear too. Sums and compositions of piecewise linear functions are piecewise linear, and "
+        "therefore so are networks of ReLU or pReLU.\n\n"
+        "Three networks learn two moons; each has two hidden layers, of ReLU, of pReLU or of sigmoid. "
+        "`lamina.linear_regions` cuts a rectangle of the plane into polygons, exactly and without sampling; in each "
+        "polygon the network is one affine formula. The experiment compares these formulas with the outputs of the "
+        "network. `lamina.local_formula` gives the formula at one point, and the distance within which the formula "
+        "holds. The experiment compares this formula with the outputs at random points within that distance. The "
+        "last test does not use these tools: on a very short segment (of length 0.01), is the value in the middle "
+        "the mean of the values at both ends?",
         "教材说，ReLU 函数是分段线性的；它的变体 pReLU 只是添加了一个线性项，因此也是分段线性的。分段线性函数的和"
         "与复合仍是分段线性的，所以由这类激活函数构成的网络也是分段线性的。\n\n"
         "这里用三个网络学习“双月”数据。它们各有两个隐藏层，激活函数分别是 ReLU、pReLU 和 sigmoid。"
@@ -187,7 +190,7 @@ EXPERIMENT = Experiment(
         Claim(
             "learned",
             Text(
-                "All three networks learn the two moons: each is right on at least 95 % of new points.",
+                "All three networks learn the two moons: each network is right on at least 95 % of new points.",
                 "三个网络都学会了“双月”：在新样本上，每个网络的精度都至少为 95%。",
             ),
             "least_accuracy",
@@ -196,7 +199,8 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-regions",
             Text(
-                "A ReLU network is affine in each of its regions: the region's formula gives its outputs, to rounding.",
+                "A ReLU network is affine in each of its regions: the formula of a region gives the outputs of the "
+                "network, except for rounding.",
                 "ReLU 网络在每个区域内是仿射函数：按该区域的公式算出的值与网络的输出只差舍入误差。",
             ),
             "relu_error",
@@ -205,7 +209,9 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "prelu-regions",
-            Text("So is a pReLU network.", "pReLU 网络也是如此。"),
+            Text(
+                "A pReLU network, too, is affine in each of its regions, except for rounding.", "pReLU 网络也是如此。"
+            ),
             "prelu_error",
             at_most=1e-10,
             kind="identity",
@@ -213,7 +219,7 @@ EXPERIMENT = Experiment(
         Claim(
             "whole-plane",
             Text(
-                "The regions are all there is: their areas add up to that of the rectangle.",
+                "The regions leave nothing out: their areas add up to the area of the rectangle.",
                 "这些区域没有遗漏：面积之和等于整个矩形的面积。",
             ),
             "area_error",
@@ -223,7 +229,8 @@ EXPERIMENT = Experiment(
         Claim(
             "within-distance",
             Text(
-                "The formula at a point holds as far as it is said to: at random points within that distance.",
+                "The formula at a point holds within the distance that is stated with it: at random points within "
+                "that distance it gives the outputs of the network.",
                 "在某一点求得的公式，在 `lamina.local_formula` 给出的距离之内都成立：用该距离之内的随机点检验。",
             ),
             "neighbour_error",
@@ -233,7 +240,7 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-straight",
             Text(
-                "On nearly all short segments (nine in ten) a ReLU network is a straight line.",
+                "On nearly all short segments (at least nine in ten) a ReLU network is a straight line.",
                 "在绝大多数（九成以上）短线段上，ReLU 网络的图像是直的。",
             ),
             "relu_straight",
@@ -241,14 +248,18 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "prelu-straight",
-            Text("So is a pReLU network.", "pReLU 网络也是如此。"),
+            Text(
+                "On nearly all short segments (at least nine in ten) a pReLU network, too, is a straight line.",
+                "pReLU 网络也是如此。",
+            ),
             "prelu_straight",
             at_least=0.9,
         ),
         Claim(
             "sigmoid-curved",
             Text(
-                "A sigmoid network is not piecewise linear: on nearly all short segments (95 in 100) it is curved.",
+                "A sigmoid network is not piecewise linear: on nearly all short segments (at least 95 in 100) its "
+                "output is curved.",
                 "sigmoid 网络不是分段线性的：在绝大多数（95% 以上）短线段上，它的图像是弯的。",
             ),
             "sigmoid_straight",
@@ -259,14 +270,18 @@ EXPERIMENT = Experiment(
         "relu_accuracy": Text("accuracy on new points, ReLU", "新样本上的精度，ReLU"),
         "prelu_accuracy": Text("accuracy on new points, pReLU", "新样本上的精度，pReLU"),
         "sigmoid_accuracy": Text("accuracy on new points, sigmoid", "新样本上的精度，sigmoid"),
-        "least_accuracy": Text("the smallest of the three", "三个网络在新样本上的精度的最小值"),
+        "least_accuracy": Text(
+            "accuracy on new points, the smallest of the three networks", "三个网络在新样本上的精度的最小值"
+        ),
         "relu_regions": Text("regions, ReLU", "区域数，ReLU"),
         "prelu_regions": Text("regions, pReLU", "区域数，pReLU"),
         "untrained_regions": Text("regions before training, ReLU", "训练前的区域数，ReLU"),
         "relu_error": Text("largest error of a region's formula, ReLU", "区域公式的最大误差，ReLU"),
         "prelu_error": Text("largest error of a region's formula, pReLU", "区域公式的最大误差，pReLU"),
         "area_error": Text("relative error of the sum of all areas", "面积之和的相对误差"),
-        "neighbour_error": Text("largest error of a formula within its distance", "给出的距离之内公式的最大误差"),
+        "neighbour_error": Text(
+            "largest error of the formula at a point, within its distance", "给出的距离之内公式的最大误差"
+        ),
         "relu_straight": Text("share of straight segments, ReLU", "图像是直的线段所占比例，ReLU"),
         "prelu_straight": Text("share of straight segments, pReLU", "图像是直的线段所占比例，pReLU"),
         "sigmoid_straight": Text("share of straight segments, sigmoid", "图像是直的线段所占比例，sigmoid"),

@@ -169,11 +169,12 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "errors",
             figure,
             Text(
-                "Error of one hidden layer of ReLU units against its width: built by hand from equidistant knots, and "
-                "trained by a fixed recipe (one line for each seed). The error by hand of a smooth function "
-                "falls with the square of the width. A small trained network may do better, since it chooses its own "
-                "knots; a large one falls behind. Diamonds: the library's default recipe. Left, as well: units with "
-                "the activation z², whose error does not fall at all.",
+                "Root mean square error of one hidden layer of ReLU units against its width: with weights by hand at "
+                "equidistant knots, and after training by a fixed recipe (one line for each seed). For a smooth "
+                "function the error by hand falls as 1 / width². A small trained network may have a smaller error "
+                "than the weights by hand, because it chooses its own knots; a large trained network has a larger "
+                "error. The diamonds are Lamina's default recipe. The left plot also shows units with the activation "
+                "z²; their error does not fall.",
                 "单隐藏层 ReLU 网络的误差与宽度的关系：一种用等距分点手工构造，另一种按固定设置训练（每个随机种子"
                 "一条线）。对光滑函数，手工构造的误差与宽度的平方成反比。训练出的小网络可能更好，因为分点由它自己"
                 "选择；训练出的大网络则不如手工构造的。菱形：用库的默认设置训练。左图中还有激活函数为 z² 的网络，"
@@ -184,8 +185,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "step",
             steps,
             Text(
-                "A step and continuous functions that come closer to it in the mean. Each passes through 1/2 at the "
-                "jump: there its distance from the step's two sides is 1/2, however steep it is.",
+                "A step, and continuous functions whose root mean square error for the step becomes smaller and "
+                "smaller. At the jump each of them has the value 1/2. There its distance from both values of the "
+                "step is 1/2, however steep it is.",
                 "阶跃函数，以及在均方意义下越来越接近它的连续函数。这些连续函数在跳跃处的值都是 1/2：无论多陡，与"
                 "阶跃函数在跳跃两侧的值都相差 1/2。",
             ),
@@ -196,14 +198,19 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
 def labels() -> dict[str, Text]:
     found = {}
     for name, formula in FORMULAS.items():
-        found[f"hand_slope_{name}"] = Text(f"slope by hand, {formula}", f"误差曲线的斜率，手工构造，{formula}")
-        found[f"trained_slope_{name}"] = Text(f"slope trained, {formula}", f"误差曲线的斜率，训练得到，{formula}")
+        found[f"hand_slope_{name}"] = Text(
+            f"slope of the error by hand on log axes, {formula}", f"误差曲线的斜率，手工构造，{formula}"
+        )
+        found[f"trained_slope_{name}"] = Text(
+            f"slope of the error trained on log axes, {formula}", f"误差曲线的斜率，训练得到，{formula}"
+        )
         found[f"ratio_{name}"] = Text(
             f"error trained / error by hand, {LARGEST} units, {formula}",
             f"训练后的误差与手工构造的误差之比，{LARGEST} 个单元，{formula}",
         )
         found[f"default_ratio_{name}"] = Text(
-            f"the same, Lamina's default recipe, {formula}", f"同上，用 Lamina 的默认设置训练，{formula}"
+            f"error by Lamina's default recipe / error by hand, {LARGEST} units, {formula}",
+            f"同上，用 Lamina 的默认设置训练，{formula}",
         )
     return found
 
@@ -212,22 +219,26 @@ EXPERIMENT = Experiment(
     name="universal-approximation",
     title=Text("Universal approximation: representing is easy, learning is hard", "通用近似：表示容易，学习困难"),
     about=Text(
-        "The text says that a network with a single hidden layer can model any function, given enough nodes and the "
-        "right weights, and that actually learning the function is the hard part. As a theorem (Cybenko 1989; Leshno "
-        "et al. 1993) this has three conditions, which the text leaves out: the function is continuous, it is "
-        "approximated on a compact set, such as a closed interval, and the activation is not a polynomial. Then the "
-        "largest error can be made as small as one likes. If the function jumps, no network with a continuous "
-        "activation comes closer than half the jump, however wide it is; only the mean error still falls. If the "
-        "activation is a polynomial, the network is a polynomial of the same degree, however wide it is.\n\n"
-        "Here are three functions on the interval from 0 to 1: two smooth ones, and a root whose slope is infinite at "
-        "0; then a step, and the activation z². The right weights can be written down: each of n ReLU units begins at "
-        "one of n equidistant knots and adds what the slope changes by there, so that the sum interpolates the "
-        "function. For a smooth function the error of this falls as 1/n² (a slope of -2 on log axes), and for the root "
-        "as 1/n, as root mean square. Beside it, networks of the same form are trained from random weights on 1,024 "
-        "points without noise, by a fixed recipe and by Lamina's own default one, which encodes the number x by pieces "
-        "first and so is no longer of quite the same form. For √x the equidistant knots are not the best ones: "
-        "training chooses its own and comes close, to less than twice the error in a first full run of 150 epochs, "
-        "which refuted the claim for this function; of the recipe it is the claim on both smooth functions that holds.",
+        "The text says that a network with a single hidden layer can model any function, if it has enough nodes and "
+        "the right weights, and that actually learning the function is the hard part. As a theorem (Cybenko 1989; "
+        "Leshno et al. 1993) this has three conditions, which the text leaves out: the function is continuous; it is "
+        "approximated on a compact set, such as a closed interval; and the activation is not a polynomial. If all "
+        "three are met, the largest error can be made as small as one likes. If the function jumps, a network with a "
+        "continuous activation has a largest error of at least half the jump, however wide the network is; only the "
+        "root mean square error still falls. If the activation is a polynomial, the network is a polynomial of at "
+        "most the same degree, however wide the network is.\n\n"
+        "Here the networks approximate three continuous functions on the interval from 0 to 1: two smooth functions, "
+        "and a square root, whose slope is infinite at 0. Then a step tests the first condition, and the activation "
+        "z² tests the third. The right weights can be written down by hand. Each of n ReLU units begins at one of n "
+        "equidistant knots, and its output weight is the change of the slope at that knot. The sum of the units "
+        "equals the function at the knots, and is straight between them. The root mean square error of this sum "
+        "falls as 1/n² for a smooth function (a slope of -2 on log axes), and as 1/n for the root. Networks of the "
+        "same form are also trained from random weights, on 1,024 points without noise. They are trained by two "
+        "recipes: a fixed recipe, and Lamina's default recipe. The default recipe first encodes the number x by "
+        "pieces, so its network no longer has quite the same form. For √x the equidistant knots are not the best "
+        "ones. Training chooses its own knots: in a first full run of 150 epochs, the fixed recipe was left with "
+        "less than twice the error by hand. That run refuted the claim for √x; for the fixed recipe, the claim that "
+        "holds is the one for both smooth functions.",
         "教材说，即使网络只有一个隐藏层，只要有足够多的结点和正确的权重，就可以对任何函数建模，难的是真正学到这个"
         "函数。作为定理（印刷版称为“通用近似定理”；Cybenko 1989；Leshno 等 1993），它有三个条件，教材没有写出：函"
         "数是连续的；在紧集（例如闭区间）上逼近；激活函数不是多项式。三个条件都满足时，最大误差可以任意小。如果函"
@@ -247,7 +258,8 @@ EXPERIMENT = Experiment(
         Claim(
             "sine",
             Text(
-                "By hand, the error for sin(2πx) falls as 1/n².", "手工构造的网络逼近 sin(2πx) 时，误差按 1/n² 下降。"
+                "With weights by hand, the error for sin(2πx) falls as 1/n².",
+                "手工构造的网络逼近 sin(2πx) 时，误差按 1/n² 下降。",
             ),
             "hand_slope_sine",
             at_least=-2.1,
@@ -257,7 +269,7 @@ EXPERIMENT = Experiment(
         Claim(
             "bump",
             Text(
-                "By hand, the error for exp(-50 (x - ½)²) falls as 1/n².",
+                "With weights by hand, the error for exp(-50 (x - ½)²) falls as 1/n².",
                 "手工构造的网络逼近 exp(-50 (x - ½)²) 时，误差按 1/n² 下降。",
             ),
             "hand_slope_bump",
@@ -268,7 +280,7 @@ EXPERIMENT = Experiment(
         Claim(
             "root",
             Text(
-                "A function need not be smooth: by hand, the error for √x falls as 1/n.",
+                "A function need not be smooth: with weights by hand, the error for √x falls as 1/n.",
                 "函数不必光滑：手工构造的网络逼近 √x 时，误差按 1/n 下降。",
             ),
             "hand_slope_root",
@@ -279,8 +291,8 @@ EXPERIMENT = Experiment(
         Claim(
             "representing",
             Text(
-                f"With enough nodes ({LARGEST}) and the right weights, each of the three continuous functions is met "
-                "to 0.001 in the mean.",
+                f"With enough nodes ({LARGEST}) and the right weights, the root mean square error for each of the "
+                "three continuous functions is at most 0.001.",
                 f"有足够多的结点（{LARGEST} 个）和正确的权重时，逼近三个连续函数的均方根误差都不超过 0.001。",
             ),
             "hand_error",
@@ -290,7 +302,8 @@ EXPERIMENT = Experiment(
         Claim(
             "any-function",
             Text(
-                "Any function, as the text has it: the step too is met everywhere to less than a quarter of its jump.",
+                "Any function can be modelled, as the text says: for the step, too, the largest error is at most a "
+                "quarter of the jump.",
                 "如教材所说，任何函数都可以：逼近阶跃函数时，处处的误差也不超过跳跃高度的四分之一。",
             ),
             "step_least",
@@ -301,8 +314,8 @@ EXPERIMENT = Experiment(
         Claim(
             "not-a-step",
             Text(
-                "The function must be continuous: at a step the largest error is at least half the jump, by hand and "
-                "trained, at every width.",
+                "The function must be continuous: for a step the largest error is at least half the jump, with "
+                "weights by hand and after training, at every width.",
                 "函数必须连续：逼近阶跃函数时，无论是手工构造还是训练得到，也无论多宽，最大误差都至少是跳跃高度的"
                 "一半。",
             ),
@@ -313,8 +326,8 @@ EXPERIMENT = Experiment(
         Claim(
             "step-in-the-mean",
             Text(
-                "In the mean even the step is met: two ReLUs of slope 512 have a root mean square error of 0.03 at "
-                "most.",
+                "The root mean square error can be small even for the step: with two ReLUs of slope 512 it is at "
+                "most 0.03.",
                 "在均方意义下，阶跃函数也可以逼近：用两个斜率为 512 的 ReLU 单元，均方根误差至多为 0.03。",
             ),
             "step_mean_square",
@@ -324,8 +337,8 @@ EXPERIMENT = Experiment(
         Claim(
             "no-polynomial",
             Text(
-                "The activation must not be a polynomial: with z² no width brings sin(2πx) closer than the best "
-                "parabola.",
+                "The activation must not be a polynomial: with the activation z², a network of any width is no "
+                "closer to sin(2πx) than the best parabola.",
                 "激活函数不能是多项式：激活函数为 z² 时，网络无论多宽，对 sin(2πx) 的逼近都不会优于最佳抛物线。",
             ),
             "squares_least",
@@ -335,8 +348,8 @@ EXPERIMENT = Experiment(
         Claim(
             "learning",
             Text(
-                f"Learning is the hard part: with {LARGEST} units, training by the fixed recipe is left with at least "
-                "twice the error of the weights by hand, for both smooth functions.",
+                f"Learning is the hard part: with {LARGEST} units, the error after training by the fixed recipe is at "
+                "least twice the error of the weights by hand, for both smooth functions.",
                 f"难的是学习：{LARGEST} 个单元时，用固定设置训练后，两个光滑函数的误差都至少是手工构造的两倍。",
             ),
             "ratio_smooth",
@@ -345,7 +358,8 @@ EXPERIMENT = Experiment(
         Claim(
             "learning-root",
             Text(
-                f"So it is for √x, by the same recipe with {LARGEST} units: at least twice the error by hand.",
+                f"The same is true for √x: with {LARGEST} units, the error after training by the fixed recipe is at "
+                "least twice the error of the weights by hand.",
                 f"对 √x 也是如此：同样是 {LARGEST} 个单元，用固定设置训练后，误差至少是手工构造的两倍。",
             ),
             "ratio_root",
@@ -355,8 +369,8 @@ EXPERIMENT = Experiment(
         Claim(
             "learning-default",
             Text(
-                "It stays hard with Lamina's default recipe: at least twice the error of the weights by hand, for each "
-                "of the three functions.",
+                f"Learning stays hard with Lamina's default recipe: with {LARGEST} units, the error after training is "
+                "at least twice the error of the weights by hand, for each of the three functions.",
                 "换成 Lamina 的默认设置，学习仍然困难：三个函数的误差都至少是手工构造的两倍。",
             ),
             "default_least",
@@ -366,26 +380,31 @@ EXPERIMENT = Experiment(
     figures={
         **labels(),
         "hand_error": Text(
-            f"largest error by hand, {LARGEST} units", f"三个函数的均方根误差的最大值，手工构造，{LARGEST} 个单元"
+            f"root mean square error by hand, {LARGEST} units, the largest of the three functions",
+            f"三个函数的均方根误差的最大值，手工构造，{LARGEST} 个单元",
         ),
         "trained_error": Text(
-            f"largest error trained, {LARGEST} units", f"三个函数的均方根误差的最大值，训练得到，{LARGEST} 个单元"
+            f"root mean square error trained, {LARGEST} units, the largest of the three functions",
+            f"三个函数的均方根误差的最大值，训练得到，{LARGEST} 个单元",
         ),
         "ratio_smooth": Text(
-            "smallest error trained / error by hand of a smooth function",
+            f"error trained / error by hand, {LARGEST} units, the smaller of the two smooth functions",
             "训练后的误差与手工构造的误差之比，两个光滑函数中的最小值",
         ),
         "default_least": Text(
-            "smallest error trained / error by hand of the three functions, Lamina's default recipe",
+            f"error by Lamina's default recipe / error by hand, {LARGEST} units, the smallest of the three functions",
             "训练后的误差与手工构造的误差之比，三个函数中的最小值，Lamina 的默认设置",
         ),
-        "step_least": Text("smallest of the largest errors at the step", "各网络逼近阶跃函数的最大误差中最小的一个"),
+        "step_least": Text(
+            "largest error at the step, the smallest over all networks", "各网络逼近阶跃函数的最大误差中最小的一个"
+        ),
         "step_mean_square": Text(
             f"root mean square error at the step, two ReLUs of slope {2 * LARGEST}",
             f"逼近阶跃函数的均方根误差，两个斜率为 {2 * LARGEST} 的 ReLU",
         ),
         "squares_least": Text(
-            "smallest error with z² / error of the best parabola", "激活函数为 z² 时的最小误差与最佳抛物线的误差之比"
+            "error with z² / error of the best parabola, sin(2πx), the smallest over all widths",
+            "激活函数为 z² 时的最小误差与最佳抛物线的误差之比",
         ),
     },
     measure=measure,

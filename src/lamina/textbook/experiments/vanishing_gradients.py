@@ -15,9 +15,9 @@ LARGE = 8  # times Glorot's weights
 TRAINED = 8  # layers of the trained networks that claims are about
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 STARTS = {
-    "matched": Text("weights matched to σ", "与激活函数匹配的初始权重"),
+    "matched": Text("matched weights", "与激活函数匹配的初始权重"),
     "small": Text("weights from N(0, 0.01²)", "初始权重取自 N(0, 0.01²)"),
-    "large": Text(f"{LARGE} times the matched weights, centred", f"Xavier 权重的 {LARGE} 倍，加权和居中"),
+    "large": Text(f"{LARGE} times Glorot's weights, sums centred at 0", f"Xavier 权重的 {LARGE} 倍，加权和居中"),
 }
 CASES = [*((activation, start) for start in ("matched", "small") for activation in ACTIVATIONS), ("sigmoid", "large")]
 # Plain minibatch gradient descent: an optimizer that divides by the gradient's size would hide a part of it.
@@ -131,9 +131,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "depth",
             figure,
             Text(
-                "Norm of the gradient of the loss by the first layer's weights, before training, in networks of "
-                f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: with {LARGE} times the weights, and "
-                "biases that centre the sums, the gradient of sigmoid does not vanish.",
+                "Norm of the gradient of the loss by the weights of the first layer, before training, in networks of "
+                f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: if the weights are {LARGE} times "
+                "Glorot's and biases centre the sums at 0, the gradient of sigmoid does not vanish.",
                 f"训练开始前，损失对第一层权重的梯度的范数；每个隐藏层有 {UNITS} 个单元（取各随机种子的几何平均"
                 f"）。× {LARGE}：权重取 {LARGE} 倍，并用偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
             ),
@@ -142,7 +142,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "trained",
             trained,
             Text(
-                f"Test accuracy after {TRAINING['epochs']} epochs of plain minibatch gradient descent (mean of the "
+                f"Test accuracy after {TRAINING['epochs']} epochs of minibatch gradient descent with momentum (mean of the "
                 "seeds).",
                 f"用带动量的小批量随机梯度下降训练 {TRAINING['epochs']} 个迭代周期后的测试精度（各随机种子的均值）。",
             ),
@@ -155,11 +155,12 @@ def labels() -> dict[str, Text]:
     for activation, start in CASES:
         name = STARTS[start]
         found[f"{activation}_{start}"] = Text(
-            f"gradient at {DEEPEST} layers / at {SHALLOWEST}, {activation}, {name.en}",
+            f"gradient norm at {DEEPEST} layers / at {SHALLOWEST} layers, {activation}, {name.en}",
             f"{DEEPEST} 层与 {SHALLOWEST} 层的梯度之比，{activation}，{name.zh}",
         )
         found[f"{activation}_{start}_factor"] = Text(
-            f"factor for each layer, {activation}, {name.en}", f"平均每层的倍数，{activation}，{name.zh}"
+            f"factor of the gradient norm for each further layer, {activation}, {name.en}",
+            f"平均每层的倍数，{activation}，{name.zh}",
         )
     found["sigmoid_shallow_accuracy"] = Text(
         f"test accuracy, {SHALLOWEST} layers, sigmoid", f"测试精度，{SHALLOWEST} 层，sigmoid"
@@ -177,19 +178,23 @@ EXPERIMENT = Experiment(
     name="vanishing-gradients",
     title=Text("Vanishing gradients against depth", "梯度消失与深度"),
     about=Text(
-        "The text says that the derivative of ReLU is particularly well behaved, which mitigates the well-documented "
-        "problem of vanishing gradients that troubled earlier networks. Backpropagation multiplies the gradient, for "
-        "each layer, by the layer's weights and by the derivatives of its activation. Those of sigmoid are 0.25 at "
-        "most, those of ReLU 0 or 1; whether the product shrinks depends on the weights as well.\n\n"
-        f"Here networks of 2 to 50 layers with {UNITS} units in each hidden layer are built for the handwritten "
-        "digits. What is measured, in float64 and before training, is the norm of the gradient of the loss by the "
-        "weights of the first layer, with initial weights that suit the activation (He et al. for ReLU, Glorot and "
-        "Bengio for sigmoid and tanh), with those from N(0, 0.01²), which do for one hidden layer, and, for sigmoid, "
-        f"with {LARGE} times Glorot's weights and biases that centre the sums at 0, where the derivative is largest: "
-        "there the product is above 1.\n\n"
-        "Then such networks are trained by plain minibatch gradient descent. That a vanishing gradient hurts is shown "
-        "by sigmoid against itself: the same activation, depth, data and steps, with the two kinds of initial "
-        "weights.",
+        "The text says that the derivative of ReLU is particularly well behaved, and that this mitigates the "
+        "well-documented problem of vanishing gradients, which troubled earlier networks. For each layer, "
+        "backpropagation multiplies the gradient by the weights of the layer and by the derivatives of its "
+        "activation. The derivatives of sigmoid are at most 0.25, and those of ReLU are 0 or 1. Whether the product "
+        "shrinks depends on the weights as well.\n\n"
+        f"Here networks of 2 to 50 layers, with {UNITS} units in each hidden layer, are built for the handwritten "
+        "digits. (A network of 2 layers has one hidden layer and the output layer.) The experiment measures the norm "
+        "of the gradient of the loss by the weights of the first layer, in float64 and before training. There are "
+        "three kinds of initial weights. Matched weights suit the activation: those of He et al. for ReLU, and those "
+        "of Glorot and Bengio for sigmoid and tanh. Small weights are drawn from N(0, 0.01²), which is good enough "
+        "for one hidden layer. The third kind is used with sigmoid only: in every layer except the first and the "
+        f"last, the weights are {LARGE} times Glorot's, and biases centre the sums at 0, where the derivative of "
+        "sigmoid is largest. With these weights, each further layer multiplies the gradient by more than 1.\n\n"
+        "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with itself "
+        "shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, and "
+        f"only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with sums "
+        "centred at 0).",
         "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
         "过一层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积"
         "是否越来越小，还取决于权重。\n\n"
@@ -206,7 +211,8 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid",
             Text(
-                "With sigmoid the gradient vanishes: at 50 layers it is less than a millionth of that at 2.",
+                "With sigmoid and Glorot's weights the gradient vanishes: at 50 layers it is less than a millionth "
+                "of the gradient at 2 layers.",
                 "使用 sigmoid 时梯度消失：50 层网络的梯度不到 2 层网络的百万分之一。",
             ),
             "sigmoid_matched",
@@ -215,7 +221,7 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-quarter",
             Text(
-                "With Glorot's weights each further layer of sigmoid multiplies the gradient by 0.25 or less.",
+                "With Glorot's weights, each further layer of sigmoid multiplies the gradient by 0.25 or less.",
                 "使用 Xavier 初始化（Glorot 与 Bengio）时，每增加一层 sigmoid，梯度至多变为原来的 0.25 倍。",
             ),
             "sigmoid_matched_factor",
@@ -224,8 +230,8 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-any-weights",
             Text(
-                "Whatever the weights, a layer of sigmoid multiplies the gradient by 0.25 or less, the largest value "
-                f"of its derivative. (Tried with {LARGE} times Glorot's weights.)",
+                "For any weights, a layer of sigmoid multiplies the gradient by at most 0.25, which is the largest "
+                f"value of the derivative of sigmoid. (This is tested with {LARGE} times Glorot's weights.)",
                 "无论权重取什么值，每增加一层 sigmoid，梯度至多变为原来的 0.25 倍（0.25 是其导数的最大值）。（用 "
                 f"{LARGE} 倍的 Xavier 权重检验。）",
             ),
@@ -236,8 +242,8 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-large",
             Text(
-                f"With {LARGE} times Glorot's weights, and biases that centre the sums, a layer of sigmoid multiplies "
-                "the gradient by more than 1: it does not vanish.",
+                f"With {LARGE} times Glorot's weights, and biases that centre the sums at 0, a layer of sigmoid "
+                "multiplies the gradient by more than 1: the gradient does not vanish.",
                 f"使用 {LARGE} 倍的 Xavier 权重，并用偏置使加权和居中时，每增加一层 sigmoid，梯度都会变大，即变为"
                 "原来的 1 倍以上：梯度并不消失。",
             ),
@@ -247,8 +253,8 @@ EXPERIMENT = Experiment(
         Claim(
             "relu",
             Text(
-                "With ReLU and matched weights it does not vanish: at 50 layers it is at least a hundredth of that "
-                "at 2.",
+                "With ReLU and matched weights (He et al.) the gradient does not vanish: at 50 layers it is at least "
+                "a hundredth of the gradient at 2 layers.",
                 "使用 ReLU 及与之匹配的初始权重时，梯度不会消失：50 层网络的梯度不小于 2 层网络的百分之一。",
             ),
             "relu_matched",
@@ -257,7 +263,8 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-explosion",
             Text(
-                "Nor does it explode: at 50 layers it is at most a hundred times that at 2.",
+                "With ReLU and matched weights the gradient does not explode either: at 50 layers it is at most a "
+                "hundred times the gradient at 2 layers.",
                 "梯度也不会爆炸：50 层网络的梯度不大于 2 层网络的一百倍。",
             ),
             "relu_matched",
@@ -266,7 +273,7 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-small",
             Text(
-                "ReLU alone is not enough: with weights from N(0, 0.01²) its gradient vanishes too.",
+                "ReLU alone is not enough: with ReLU and weights from N(0, 0.01²) the gradient vanishes too.",
                 "只靠 ReLU 还不够：初始权重取自 N(0, 0.01²) 时，梯度同样消失。",
             ),
             "relu_small",
@@ -275,8 +282,8 @@ EXPERIMENT = Experiment(
         Claim(
             "tanh-small",
             Text(
-                "With weights from N(0, 0.01²) the gradient of tanh vanishes as well, although its derivative is close "
-                "to 1.",
+                "With tanh and weights from N(0, 0.01²) the gradient vanishes as well, although the derivative of "
+                "tanh is close to 1 if the sums are near 0.",
                 "初始权重取自 N(0, 0.01²) 时，虽然 tanh 的导数接近 1，梯度也同样消失。",
             ),
             "tanh_small",
@@ -285,7 +292,7 @@ EXPERIMENT = Experiment(
         Claim(
             "shallow-learns",
             Text(
-                "Trained with 2 layers, sigmoid learns the digits: a test accuracy of at least 0.9.",
+                "A sigmoid network of 2 layers learns the digits: its test accuracy is at least 0.9.",
                 "2 层的 sigmoid 网络能学会识别手写数字：测试精度至少为 0.9。",
             ),
             "sigmoid_shallow_accuracy",
@@ -294,8 +301,8 @@ EXPERIMENT = Experiment(
         Claim(
             "hurts",
             Text(
-                f"Trained with {TRAINED} layers and Glorot's weights, sigmoid learns nothing: a test accuracy of at "
-                "most 0.2, where chance has 0.1.",
+                f"A sigmoid network of {TRAINED} layers with Glorot's weights learns nothing: its test accuracy is at "
+                "most 0.2, and random guessing has 0.1.",
                 f"使用 Xavier 初始化的 {TRAINED} 层 sigmoid 网络什么也学不到：测试精度至多为 0.2，而随机猜测的精度"
                 "为 0.1。",
             ),
@@ -305,8 +312,8 @@ EXPERIMENT = Experiment(
         Claim(
             "vanishing-is-why",
             Text(
-                f"It is the vanishing that hurts: with {LARGE} times the weights the same sigmoid network of {TRAINED} "
-                "layers learns, to a test accuracy of at least 0.9.",
+                f"The vanishing of the gradient is what hurts: with {LARGE} times Glorot's weights and centred sums, "
+                f"the same sigmoid network of {TRAINED} layers learns, and its test accuracy is at least 0.9.",
                 f"造成这一结果的正是梯度消失：权重取 {LARGE} 倍时，同样是 {TRAINED} 层的 sigmoid 网络就能学会，测"
                 "试精度至少为 0.9。",
             ),
@@ -316,7 +323,7 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-learns",
             Text(
-                f"ReLU learns with {TRAINED} layers and matched weights: a test accuracy of at least 0.7.",
+                f"A ReLU network of {TRAINED} layers with matched weights learns: its test accuracy is at least 0.7.",
                 f"使用与 ReLU 匹配的初始权重，{TRAINED} 层的 ReLU 网络能够学习：测试精度至少为 0.7。",
             ),
             "relu_matched_accuracy",
