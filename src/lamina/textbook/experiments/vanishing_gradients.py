@@ -142,8 +142,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "trained",
             trained,
             Text(
-                f"Test accuracy after {TRAINING['epochs']} epochs of minibatch gradient descent with momentum (mean of the "
-                "seeds).",
+                f"Test accuracy after {TRAINING['epochs']} epochs of minibatch gradient descent with momentum (mean of "
+                "the seeds).",
                 f"用带动量的小批量随机梯度下降训练 {TRAINING['epochs']} 个迭代周期后的测试精度（各随机种子的均值）。",
             ),
         ),
@@ -191,8 +191,8 @@ EXPERIMENT = Experiment(
         "for one hidden layer. The third kind is used with sigmoid only: in every layer except the first and the "
         f"last, the weights are {LARGE} times Glorot's, and biases centre the sums at 0, where the derivative of "
         "sigmoid is largest. With these weights, each further layer multiplies the gradient by more than 1.\n\n"
-        "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with itself "
-        "shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, and "
+        "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with "
+        "itself shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, and "
         f"only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with sums "
         "centred at 0).",
         "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
