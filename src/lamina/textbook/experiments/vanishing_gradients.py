@@ -192,8 +192,8 @@ EXPERIMENT = Experiment(
         f"last, the weights are {LARGE} times Glorot's, and biases centre the sums at 0, where the derivative of "
         "sigmoid is largest. With these weights, each further layer multiplies the gradient by more than 1.\n\n"
         "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with "
-        "itself shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, and "
-        f"only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with sums "
+        "itself shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, "
+        f"and only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with sums "
         "centred at 0).",
         "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
         "过一层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积"
