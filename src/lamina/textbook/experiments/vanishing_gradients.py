@@ -193,8 +193,8 @@ EXPERIMENT = Experiment(
         "sigmoid is largest. With these weights, each further layer multiplies the gradient by more than 1.\n\n"
         "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with "
         "itself shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, "
-        f"and only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with sums "
-        "centred at 0).",
+        f"and only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with "
+        "sums centred at 0).",
         "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
         "过一层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积"
         "是否越来越小，还取决于权重。\n\n"
