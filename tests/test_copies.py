@@ -13,7 +13,6 @@ from lamina.comparison import bootstrap_interval
 from lamina.cross_validation import fold_runs
 from lamina.data.copies import by_first_row, equal_rows, first_rows
 from lamina.data.splits import folds, holdout
-from lamina.data.table import text_column
 from lamina.data.weights import common_factor, whole_multiples
 from lamina.linear_share import best_share
 
@@ -98,18 +97,75 @@ def test_units_never_cross(codes, seed, fraction):
         assert not set(units[part]) & set(np.delete(units, part))
 
 
-@settings(max_examples=100, deadline=None)
-@given(codes=units_of, seed=st.integers(0, 1000))
-def test_neither_groups_nor_units_cross(codes, seed):
-    units = by_first_row(np.array(codes))
-    group = text_column([f"g{i}" for i in rng(seed).integers(0, 40, len(codes))])
-    try:
-        kept, held = holdout(0.3, np.zeros(len(codes)), rng(seed), is_class=False, group=group, units=units)
-    except lamina.DataError as error:
-        assert "join all groups" in str(error) or "one value only" in str(error)  # noqa: PT017
-        return
-    for values in (units, group.values):
-        assert not set(values[kept]) & set(values[held])
+@pytest.mark.parametrize("extra", [{"group": "g"}, {"time": "t"}, {"group": "g", "time": "t"}])
+def test_copies_of_another_group_or_time_are_left_out(extra):
+    for seed in range(5):
+        frame = doubled(coins(200, seed)).with_columns(
+            g=pl.Series(rng(seed).integers(0, 300, 400)), t=pl.Series(rng(seed + 9).integers(0, 50, 400))
+        )
+        frame = frame.drop([name for name in ("g", "t") if name not in extra.values()])
+        options = {**OPTIONS, "members": 4, "seed": seed}
+        run = lamina.prepare(frame, "y", test=0.2, validation=0.2, **options, **extra)
+        assert 60 <= len(run.parts["test"]) <= 130  # a fifth of 400, and ties and groups beyond it
+        assert any("left out of training, as copies of test rows, which" in note for note in run.notes)
+        runs = [run] if "time" in extra else [run, *fold_runs(frame, "y", folds=4, **options, **extra)]
+        for each in runs:
+            test, train = (each.parts[name].positions for name in ("test", "train"))
+            if each is not run:  # positions there are those in two tables of their own
+                assert not {*map(tuple, each.parts["test"].arrays["numbers"])} & {
+                    *map(tuple, each.parts["train"].arrays["numbers"])
+                }
+                continue
+            assert not set(test % 200) & set(train % 200)
+            if "group" in extra:
+                groups = frame["g"].to_numpy()
+                assert not set(groups[test]) & set(groups[train])
+
+
+def test_a_few_copies_do_not_join_the_groups():
+    frame = waves(400).with_columns(g=pl.Series(np.arange(400) // 20))
+    columns = frame.columns[:-1]
+    frame = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) % 20 == 0).then(0.0).otherwise(pl.col(name)).alias(name) for name in columns
+    )
+    for seed in range(4):
+        run = lamina.prepare(frame, "y", group="g", test=0.2, **{**OPTIONS, "members": 4, "seed": seed})
+        assert (len(run.parts["test"]), len(run.parts["train"])) == (80, 304)
+        assert "16 rows are left out of training, as copies of test rows, which have another 'g'" in run.notes
+    scores = lamina.cross_validate(frame, "y", group="g", folds=4, baselines=False, **OPTIONS)
+    assert scores["MLP"]["r2"]["mean"] < 0.7
+
+
+@pytest.mark.parametrize("extra", [{"group": "g"}, {"time": "g"}])
+def test_a_table_of_copies_in_every_group_is_refused(extra):
+    frame = pl.concat([coins(60)] * 3).with_columns(g=pl.Series(np.repeat([0, 1, 2], 60)))
+    with pytest.raises(lamina.DataError, match=r"is a copy of one of the test rows, which .*; take the copies out"):
+        lamina.prepare(frame, "y", test=0.2, **OPTIONS, **extra)
+    if "group" in extra:
+        with pytest.raises(lamina.DataError, match="every row outside of a fold is a copy"):
+            list(fold_runs(frame, "y", folds=3, **OPTIONS, **extra))
+
+
+def test_nothing_is_found_in_noise_that_comes_twice():
+    claimed = []
+    for seed in range(8):
+        frame = doubled(coins(160, 10 * seed)).with_columns(t=pl.Series(np.arange(320)))
+        model = lamina.fit(frame, "y", time="t", test=0.25, baselines=False, **{**OPTIONS, "epochs": 25, "seed": seed})
+        claimed.append(model.report.scores["test"]["roc_auc"])
+    assert abs(np.mean(claimed) - 0.5) < 0.07  # it was 0.79
+
+
+def test_a_table_that_repeats_by_nature_given_twice():
+    hashes, y = rng().integers(0, 12, 500).astype(np.uint64), rng(1).integers(0, 2, 500)
+    assert equal_rows(hashes, y) is None
+    for k in (2, 3):
+        order = rng(2).permutation(500 * k)
+        units = equal_rows(np.tile(hashes, k)[order], np.tile(y, k)[order])
+        assert np.bincount(units).tolist() == [k] * 500
+        for values in (np.tile(hashes, k)[order], np.tile(y, k)[order]):
+            assert (values == values[first_rows(units)][units]).all()
+    once_more = np.append(np.tile(hashes, 2), hashes[0])
+    assert equal_rows(once_more, np.append(np.tile(y, 2), y[0])) is None
 
 
 @given(n=st.integers(8, 60), seed=st.integers(0, 1000), fraction=st.floats(0.05, 0.6))
@@ -149,6 +205,8 @@ def test_a_row_that_would_fill_the_part_stays():
         ([1, 1 + 1e-12], 1, [1, 1]),
         ([1, 1.37, np.sqrt(2)], 0, None),
         ([1, 2 + 1e-6], 0, None),
+        ([1, 1, 1e10], 0, None),  # the ones are not nothing
+        ([1e-300, 1e300], 0, None),
         ([0, 0], 0, None),
     ],
 )
@@ -279,6 +337,12 @@ def test_few_distinct_rows_hold_nothing_out():
     twenty = lamina.fit(pl.concat([coins(24)] * 3), "y", members=4, **OPTIONS)
     assert twenty.report.rows == {"train": 72, "validation": 72}
     assert lamina.fit(frame, "y", test=0.2, members=4, **OPTIONS).report.rows == {"train": 12, "test": 3}
+    timed = many.with_columns(t=pl.Series(np.arange(300)))
+    assert lamina.fit(timed, "y", time="t", test=0.2, members=4, **OPTIONS).report.rows == {"train": 300}
+    x, y = frame.drop("y").to_numpy(), frame["y"].to_numpy()
+    estimator = lamina.MLPClassifier((4,), scoring="accuracy", early_stopping=True, validation_fraction=0.2)
+    with pytest.raises(ValueError, match=r"copies of 15 distinct ones.*; pass X_val and y_val, or leave scoring out"):
+        estimator.fit(x, y, sample_weight=1 + y)
 
 
 def test_few_copies_are_not_told_of():

@@ -281,12 +281,11 @@ def test_rows_twice_in_a_table_stay_together(rings, members):
     assert any(f"150 of {len(x) + 150:,} rows are copies" in note for note in model.report.notes)
 
 
-def test_rows_twice_at_two_times_are_shared_between_the_splits():
+def test_test_rows_of_the_training_table_are_shared_between_the_splits():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(240, 3))
     frame = pl.DataFrame(x, schema=["a", "b", "c"]).with_columns(y=pl.Series(np.where(x[:, 0] > 0, "yes", "no")))
-    twice = pl.concat([frame, frame[:60]]).with_columns(when=pl.Series(np.arange(300)))
-    model = lamina.fit(twice, "y", time="when", test=0.2, members=1, hidden_units=(8,), epochs=20)
+    model = lamina.fit(frame, "y", test=frame[:60], validation=0.0, members=1, hidden_units=(8,), epochs=20)
     (finding,) = (each for each in diagnose(model).findings if each.name == "rows shared between the splits")
     assert finding.evidence == {"share": 1.0, "rows": 60, "of": 60, "part": "test"}
     assert "rows shared between the splits" in [each.name for each in diagnose(model, frame).findings]

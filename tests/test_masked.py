@@ -29,6 +29,7 @@ FEW = {"hidden_units": (4,), "epochs": 3, "seed": 0}
         (np.ma.array([True, False], mask=[0, 1]), [True, None]),
         (np.ma.array([[True, False]], mask=[[0, 1]]), [[1.0, np.nan]]),
         (np.ma.array(["a", "b"], mask=[0, 1]), ["a", None]),
+        (np.ma.array([b"a", b"b"], mask=[0, 1]), ["a", None]),
         (np.ma.array(["a", 2], mask=[0, 1], dtype=object), ["a", None]),
         (np.ma.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]", mask=[0, 1]), None),
         ([np.ma.array([1, 2], mask=[0, 1]), np.ma.array([3, 4], mask=[1, 0])], [[1.0, np.nan], [np.nan, 4.0]]),
@@ -44,7 +45,7 @@ def test_what_is_masked_becomes_missing(values, expected):
     else:
         np.testing.assert_array_equal(found, np.array(expected))
         assert found.dtype == np.array(expected).dtype
-    assert not isinstance(values, np.ma.MaskedArray) or values.data.dtype.kind in "fiubUOM", "the caller's stays"
+    assert not isinstance(values, np.ma.MaskedArray) or values.data.dtype.kind in "fiubUSOM", "the caller's stays"
 
 
 def test_anything_else_comes_back_as_it_is():
@@ -117,3 +118,9 @@ def test_a_masked_weight_is_a_missing_one():
     weights = np.ma.array(np.ones(N), mask=np.arange(N) == 4)
     with pytest.raises(ValueError, match="NaN"):
         lamina.MLPRegressor((4,), max_iter=3).fit(X, Y, sample_weight=weights)
+
+
+def test_a_masked_constant_among_objects_is_missing():
+    cells = np.array([[np.ma.masked if hidden else value for value, hidden in zip(*row, strict=True)]
+                      for row in zip(X, HIDDEN, strict=True)], dtype=object)  # fmt: skip
+    assert np.isnan(read_table(cells)["x0"].values).tolist() == HIDDEN[:, 0].tolist()

@@ -63,7 +63,7 @@ ID = "nearly every row has its own value, as in an identifier; --kind a={} keeps
         (numbers(np.arange(N) + 7), ("number", "feature", KEPT.format("it counts 7, 8, 9, ... down the file"))),
         (
             numbers(np.append(np.arange(N - 1.0), np.nan)),
-            ("number", "feature", KEPT.format("every row has its own whole number")),
+            ("number", "feature", KEPT.format("every row with a value has its own whole number")),
         ),
         (numbers(np.arange(19)), ("number", "feature", "")),
         (numbers(np.append(np.arange(19.0), [np.nan] * 21)), ("number", "feature", "")),

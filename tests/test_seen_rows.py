@@ -140,6 +140,15 @@ def test_nothing_is_said_of_scores_that_are_right(weighted, first, second):
     assert faults(older(first)) == ""
 
 
+def test_rows_of_a_table_of_their_own_were_scored_right(first):
+    data = coins(200, 0).with_columns(w=pl.Series(np.arange(200) % 2 + 1))
+    options = {**OPTIONS, "epochs": 2, "test": coins(50, 3).with_columns(w=pl.lit(1))}
+    other = lamina.fit(data, "y", weight="w", validation=0.0, **options)
+    assert faults(older(other)) == ""
+    assert "its validation scores are too good" in faults(older(lamina.fit(data, "y", weight="w", **options)))
+    assert faults(older(lamina.fit(coins(200, 0), "y", start=first, validation=0.0, **options))) == ""
+
+
 def test_show_report_and_evaluate_say_so(weighted, tmp_path, capsys):
     folder = str(older(weighted["w"]).save(tmp_path / "m"))
     coins(50, 3).write_csv(tmp_path / "new.csv")

@@ -204,3 +204,16 @@ def test_weights_are_numbers():
     frame = mixed(20).with_columns(w=pl.lit("heavy"))
     with pytest.raises(lamina.DataError, match="the weight column 'w' holds text; expected numbers of at least 0"):
         lamina.fit(frame, "size", weight="w", drop=["kind"])
+
+
+def test_weights_of_true_and_false():
+    frame, keep = mixed(), np.random.default_rng(0).random(N) < 0.7
+    assert_same_model(fit(with_weights(frame, keep), "size", weight="w"), fit(frame.filter(keep), "size"))
+    with pytest.raises(lamina.DataError, match="the weight column 'day' holds dates"):
+        fit(frame, "size", weight="day")
+
+
+def test_a_row_of_enormous_weight_drops_no_other():
+    weights = np.append(np.ones(N - 1), 1e10)
+    run = lamina.prepare(with_weights(mixed(), weights), "size", drop=["kind"], weight="w", **OPTIONS)
+    assert sum(len(part) for part in run.parts.values()) == N

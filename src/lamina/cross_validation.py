@@ -13,7 +13,7 @@ from lamina.data.readers import read_table
 from lamina.data.schema import Schema, target_names
 from lamina.data.splits import folds as split_into_folds
 from lamina.data.table import Table
-from lamina.errors import ConfigError
+from lamina.errors import ConfigError, DataError
 from lamina.fitting import prepare
 from lamina.partition import check_groups
 from lamina.run import Run
@@ -33,8 +33,9 @@ def fold_runs(
 ) -> Iterator[Run]:
     """Yield a run for each fold, ready to train, whose test part is the fold.
 
-    Folds are stratified by the target; rows of one group, and copies of one row, are in one fold. Arguments and errors
-    as in ``lamina.fitting.prepare``, and:
+    Folds are stratified by the target; rows of one group, and copies of one row, are in one fold. Copies that are of
+    two groups are not: those outside of the fold are left out. Arguments and errors as in ``lamina.fitting.prepare``,
+    and:
 
     Raises:
         ConfigError: fewer than two folds, more than there are rows or groups, or rows ordered by time.
@@ -67,10 +68,19 @@ def _divided(
     units = None if units is None else by_first_row(units[order])
     group = None if config.group is None else table[config.group].rows(order)
     others = {"target": names, "schema": schema, "drop_missing_targets": drops}
-    for fold in split_into_folds(folds, y[order], np.random.default_rng(config.seed), group=group, units=units):
+    rng, together = np.random.default_rng(config.seed), units if group is None else None
+    for fold in split_into_folds(folds, y[order], rng, group=group, units=together):
         held = np.zeros(table.n_rows, dtype=bool)
         held[order[fold]] = True
-        yield table.rows(~held), {**others, **options, "test": table.rows(held)}
+        kept = ~held
+        if group is not None and units is not None:  # a copy of a held-out row may be of another group
+            kept[order] &= ~np.isin(units, units[fold])
+            if not kept.any():
+                raise DataError(
+                    f"{table.source}: every row outside of a fold is a copy of one of its rows, which have another "
+                    f"{config.group!r}; take the copies out of the table, or leave {config.group!r} out."
+                )
+        yield table.rows(kept), {**others, **options, "test": table.rows(held)}
 
 
 def summary(scores: Sequence[Scores]) -> dict[str, dict[str, dict[str, float]]]:

@@ -75,6 +75,11 @@ def fit_estimator(
     score = None
     if estimator.scoring is not None:
         if "validation" not in run.parts:
+            told = next((note for note in run.notes if note.startswith("no validation rows")), None)
+            if told is not None:
+                raise ValueError(
+                    f"scoring is measured on validation rows, but {told}; pass X_val and y_val, or leave scoring out."
+                )
             raise ValueError(
                 "scoring is measured on validation rows, and none are held out; "
                 "pass X_val and y_val, or validation_fraction with early_stopping."

@@ -19,18 +19,22 @@ def faults_of_scores(config: Config, report: Report, history: Sequence[EpochReco
     if "seen" in report.origin or not report.scores:
         return []
     faults = []
-    if config.weight is not None:
-        rows = report.rows.get("train", 0) + report.rows.get("test", 0)
+    # Rows of a file of their own, or of a data set's official test part, were no part of the training table.
+    divided = {"test": isinstance(config.test, float), "validation": not isinstance(config.validation, str)}
+    parts = [part for part in report.scores if divided.get(part, True)]
+    its_scores = "its scores" if len(parts) == len(report.scores) else f"its {' and '.join(parts)} scores"
+    if config.weight is not None and parts:
+        rows = report.rows.get("train", 0) + ("test" in parts) * report.rows.get("test", 0)
         whole = rows > report.origin.get("rows", rows)
         if_whole = "" if whole else ", if its weights are whole numbers"
         faults.append(
-            f"its scores are too good{if_whole}: an older version made whole weights, column {config.weight!r}, copies "
-            f"of rows, and held out copies of rows that were trained on; {_AGAIN}"
+            f"{its_scores} are too good{if_whole}: an older version made whole weights, column {config.weight!r}, "
+            f"copies of rows, and held out copies of rows that were trained on; {_AGAIN}"
         )
-    if any(later.epoch <= earlier.epoch for earlier, later in pairwise(history)):
+    if parts and any(later.epoch <= earlier.epoch for earlier, later in pairwise(history)):
         faults.append(
-            "its scores are too good: training started from another model, and an older version held out rows that the "
-            f"first training had learned from; {_AGAIN}"
+            f"{its_scores} are too good: training started from another model, and an older version held out rows that "
+            f"the first training had learned from; {_AGAIN}"
         )
     if config.class_weight is not None:
         faults.append(

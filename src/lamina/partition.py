@@ -208,7 +208,8 @@ def split(
     """Return the parts of the rows: the test rows are taken first, then the validation rows from what is left.
 
     Where each member holds out a fold of its own, the training rows are validation rows too, up to 20,000 of them.
-    A row and its copies are in one part, and in one fold. Of fewer than 20 distinct rows none are held out.
+    A row and its copies are in one part, and in one fold; of copies in two groups, or at two times, those that are not
+    held out are left out. Of fewer than 20 distinct rows none are held out.
 
     Args:
         rows, schema, config: of the run.
@@ -219,7 +220,7 @@ def split(
     rng = np.random.default_rng(config.seed)
     check_groups(rows.split_by, config.group)
     n_distinct = None if rows.units is None else int(rows.units.max()) + 1
-    few = n_distinct is not None and n_distinct < MIN_UNITS and config.time is None
+    few = n_distinct is not None and n_distinct < MIN_UNITS
     parts: dict[str, Rows] = {}
     rest = rows
     source = rows.checked.source
@@ -257,15 +258,13 @@ def _held_out(
     kept, held = holdout(
         fraction, rest.y, rng, is_class=bool(schema.target.classes), group=group, time=time, units=_units(rest)
     )
-    if time is None:
-        return kept, held
     n = len(rest.y)
-    if len(held) != math.ceil(n * fraction):
+    if time is not None and len(held) != math.ceil(n * fraction):
         notes.append(
             f"{len(held) / n:.1%} of the rows are held out as {name} rows instead of {fraction:.1%}: "
             f"rows of the same {config.time!r} stay together"
         )
-    if group is not None:
+    if group is not None and time is not None:
         known = shares_group(group, kept, held)
         if known.any():
             notes.append(
@@ -276,6 +275,18 @@ def _held_out(
             raise DataError(
                 f"{rest.checked.source}: every {config.group!r} is among the latest rows, which are held out as {name} "
                 "rows, and nothing is left to learn from; leave out one of group and time."
+            )
+        kept = kept[~known]
+    if rest.units is not None and (group is not None or time is not None):
+        known = np.isin(rest.units[kept], rest.units[held])
+        elsewhere = "which are later" if time is not None else f"which have another {config.group!r}"
+        if known.any():
+            n_copies = f"{int(known.sum()):,} {'row is' if known.sum() == 1 else 'rows are'}"
+            notes.append(f"{n_copies} left out of training, as copies of {name} rows, {elsewhere}")
+        if known.all():
+            raise DataError(
+                f"{rest.checked.source}: every row that is left to learn from is a copy of one of the {name} rows, "
+                f"{elsewhere}; take the copies out of the table, or leave {config.time or config.group!r} out."
             )
         kept = kept[~known]
     return kept, held
@@ -328,10 +339,13 @@ def _folds(rows: Rows, config: Config, rng: np.random.Generator) -> Array | None
         return None
     if len(rows.y if rows.units is None else np.unique(rows.units)) < _MIN_FOLDED_ROWS:
         return None
+    group, units = rows.column(config.group), _units(rows)
     try:
-        parts = split_into_folds(N_FOLDS, rows.y, rng, group=rows.column(config.group), units=_units(rows))
+        parts = split_into_folds(N_FOLDS, rows.y, rng, group=group, units=units)
     except ConfigError:  # fewer groups than folds
         return None
+    if group is not None and units is not None and 2 * max(map(len, parts)) > len(rows.y):
+        return None  # copies join the groups until hardly more than one is left
     folds = np.empty(len(rows.y), dtype=np.int64)
     for i, part in enumerate(parts):
         folds[part] = i

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.data.ordering import Hashes
+from lamina.data.ordering import Hashes, with_target
 
 Array = NDArray[Any]
 Units = NDArray[np.int64]
@@ -33,12 +33,26 @@ def equal_rows(hashes: Hashes, y: Array) -> Units | None:
 
     Returns:
         ``None`` where all rows differ, and where rows of equal features often have different targets: then they
-        repeat by nature, as a table of three yes/no columns does, and new rows will be like them.
+        repeat by nature, as a table of three yes/no columns does, and new rows will be like them. Of such a table only
+        those are copies that are there since it is there several times as a whole.
     """
     units = by_first_row(hashes)
-    if not len(units) or units.max() + 1 == len(units) or _repeat_by_nature(units, y):
+    if not len(units) or units.max() + 1 == len(units):
         return None
-    return units
+    return _of_whole_tables(hashes, y) if _repeat_by_nature(units, y) else units
+
+
+def _of_whole_tables(hashes: Hashes, y: Array) -> Units | None:
+    """Return units of k rows each where every row is there a multiple of k times, features and target alike."""
+    rows = by_first_row(with_target(hashes, y))
+    counts = np.bincount(rows)
+    k = int(np.gcd.reduce(counts))
+    if k == 1 or len(counts) < MIN_UNITS:  # of so few counts all may be even by chance
+        return None
+    order = np.argsort(rows, kind="stable")
+    earlier = np.empty(len(rows), dtype=np.int64)  # equal rows before this one
+    earlier[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return by_first_row(rows * len(rows) + earlier % (counts // k)[rows])
 
 
 def by_first_row(values: Array) -> Units:

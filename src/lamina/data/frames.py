@@ -163,6 +163,8 @@ def _labels(values: list[Any]) -> dict[str, Any]:
 
 
 def _is_missing(value: Any) -> bool:
+    if value is np.ma.masked:
+        return True
     try:
         return value is None or bool(value != value)
     except TypeError:  # pandas.NA says neither yes nor no

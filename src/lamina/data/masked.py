@@ -27,6 +27,8 @@ def unmasked(values: Any, source: str) -> Any:
     if not isinstance(values, np.ma.MaskedArray):
         return values
     mask, plain = np.ma.getmaskarray(values), np.ma.getdata(values)
+    if plain.dtype.kind == "S":
+        plain = plain.astype(str)
     if not mask.any():
         return plain
     if plain.ndim > 2:

@@ -304,12 +304,13 @@ def _number_feature(name: str, values: np.ndarray, missing: np.ndarray) -> Colum
         return ColumnSchema(name, "constant", "left out", f"every value is {number_text(present[0])}")
     if len(present) < _FEW_ROWS or not _are_distinct_integers(present):
         return ColumnSchema(name, "number", "feature")
+    every_row = "every row with a value" if missing.any() else "every row"
     if is_identifier_name(name):
-        reason = f"every row has its own number, as in an identifier; --kind {name}=number keeps it"
+        reason = f"{every_row} has its own number, as in an identifier; --kind {name}=number keeps it"
         return ColumnSchema(name, "identifier", "left out", reason)
     counts = (np.diff(present.astype(np.float64)) == 1).all() and not missing.any()
     first = ", ".join(number_text(value) for value in present[:3])
-    what = f"it counts {first}, ... down the file" if counts else "every row has its own whole number"
+    what = f"it counts {first}, ... down the file" if counts else f"{every_row} has its own whole number"
     reason = f"{what}, as in an identifier; --drop {name} leaves it out, --kind {name}=number says that it is meant"
     return ColumnSchema(name, "number", "feature", reason)
 

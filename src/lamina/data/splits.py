@@ -1,6 +1,6 @@
 """Which rows are held out, once or by folds: at random, stratified by the target; whole groups; the latest rows.
 
-Rows of one unit, which are copies of one another, are never on both sides.
+Rows of one unit, which are copies of one another, are never on both sides, unless they are of two groups or times.
 """
 
 import math
@@ -34,7 +34,8 @@ def holdout(
         is_class: whether ``y`` are class codes; each class then keeps at least one row.
         group: rows of one value stay together.
         time: the rows with the latest values are held out, and no row is at the same time as one of them and stays.
-        units: the number of each row's unit, counted from 0 by their first rows, (n,); ``None``: each row is one.
+        units: the number of each row's unit, counted from 0 by their first rows, (n,); ``None``: each row is one. Not
+            used beside groups and times: rows of one unit are on both sides if they differ in those.
 
     Raises:
         DataError: one group only, or one time only.
@@ -43,7 +44,7 @@ def holdout(
     if time is not None:
         held = _latest(time, math.ceil(n * fraction))
     elif group is not None:
-        held = _groups(group, units, n * fraction, rng)
+        held = _groups(group, n * fraction, rng)
     elif units is None:
         held = _random(y, fraction, rng, is_class)
     else:
@@ -129,21 +130,14 @@ def _keep_one_of_each_class(held: NDArray[np.bool_], y: Array) -> NDArray[np.boo
     return held
 
 
-def _groups(group: Column, units: Units | None, n_wanted: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _groups(group: Column, n_wanted: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     names, codes = _group_codes(group)
     if len(names) < 2:
         raise DataError(f"the group column has one value only, {str(names[0])!r}; groups cannot be held out.")
-    codes = _joined(codes, units)
-    n = int(codes.max()) + 1
-    if n < 2:
-        raise DataError(
-            "rows of equal features join all groups, so that no group can be held out without a copy of its rows being "
-            "trained on; take the copies out of the table, or leave the group column out."
-        )
-    order = rng.permutation(n)
+    order = rng.permutation(len(names))
     sizes = np.bincount(codes)[order]
     before = np.cumsum(sizes) - sizes
-    n_groups = int(np.clip((before < n_wanted).sum(), 1, n - 1))
+    n_groups = int(np.clip((before < n_wanted).sum(), 1, len(names) - 1))
     return np.isin(codes, order[:n_groups])
 
 

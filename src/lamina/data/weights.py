@@ -38,6 +38,8 @@ def common_factor(weights: Array) -> float:
     if not len(distinct):
         return 0.0
     smallest = float(distinct[0])
+    if distinct[-1] * _TOLERANCE >= smallest:  # beside the largest weight the smallest would count as rounding
+        return 0.0
     factor, ratios = 1.0, distinct / smallest
     for ratio in ratios:  # Euclid's algorithm, in units of the smallest weight
         rest = float(ratio)
@@ -67,9 +69,12 @@ def row_weights(table: Table, name: str) -> Array:
         DataError: a weight is text, missing, negative or infinite.
     """
     column = table[name]
-    if column.type != "number":
-        raise DataError(f"{table.source}: the weight column {name!r} holds text; expected numbers of at least 0.")
+    if column.type not in ("number", "boolean"):
+        what = "dates" if column.type == "datetime" else "text"
+        raise DataError(f"{table.source}: the weight column {name!r} holds {what}; expected numbers of at least 0.")
     weights = np.asarray(column.values, dtype=np.float64)
+    if column.type == "boolean":
+        weights[column.is_missing()] = np.nan
     bad = ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         row = int(bad.argmax())
