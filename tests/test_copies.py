@@ -384,3 +384,9 @@ def test_copies_make_no_column_a_leak():
     frame = doubled(doubled(coins(120)))
     model = lamina.fit(frame, "y", test=0.25, **OPTIONS)
     assert "target leak" not in [finding["name"] for finding in model.report.diagnosis]
+
+
+def test_few_distinct_rows_have_no_folds():
+    many = pl.concat([coins(15).with_columns(y=pl.Series(np.arange(15) % 2))] * 20)
+    with pytest.raises(lamina.DataError, match="the 300 rows are copies of 15 distinct ones, and of fewer than 20 too"):
+        next(fold_runs(many, "y", folds=3, **OPTIONS))

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_what_is_inferred_of_a_column(column, expected):
 )  # fmt: skip
 def test_distinct_whole_numbers_under_the_name_of_an_identifier(name):
     distinct = RNG.permutation(N) * 17
-    reason = f"every row has its own number, as in an identifier; --kind {name}=number keeps it"
+    option = shlex.quote(f"{name}=number")
+    reason = f"every row has its own number, as in an identifier; --kind {option} keeps it"
     assert feature(numbers(distinct), name) == ("identifier", "left out", reason)
     assert feature(numbers(np.append(distinct, [np.nan] * 2)[2:]), name)[:2] == ("identifier", "left out")
     assert feature(numbers(distinct + 0.5), name) == ("number", "feature", "")
@@ -489,3 +491,10 @@ def test_a_token_among_texts_that_are_numbers_or_dates_is_missing():
     nan = np.nan
     np.testing.assert_array_equal(found["a"].values, [nan, 2.0, nan, nan, nan, nan])
     np.testing.assert_array_equal(found["d"].values, [nan, 86400.0, nan, nan, nan, nan])
+
+
+def test_options_to_paste_are_quoted_for_the_shell():
+    n = np.arange(30.0)
+    columns = {"Row ID": Column("number", n * 7), "x": Column("number", np.sin(n)), "y": Column("number", n % 2)}
+    (note,) = Schema.infer(Table(columns, 30), "y").notes()
+    assert "--kind 'Row ID=number' keeps it" in note

@@ -7,7 +7,7 @@ import numpy as np
 
 from lamina.config import Config
 from lamina.data import builtin
-from lamina.data.copies import by_first_row, equal_rows
+from lamina.data.copies import MIN_UNITS, by_first_row, equal_rows
 from lamina.data.ordering import feature_hashes, with_target
 from lamina.data.readers import read_table
 from lamina.data.schema import Schema, target_names
@@ -39,6 +39,7 @@ def fold_runs(
 
     Raises:
         ConfigError: fewer than two folds, more than there are rows or groups, or rows ordered by time.
+        DataError: the rows are copies of fewer than 20 distinct ones.
     """
     about = {"data_dir": data_dir, "drop_missing_targets": drop_missing_targets, "progress": progress}
     for table, others in _divided(data, target, folds, about, options):
@@ -66,6 +67,11 @@ def _divided(
     order = np.argsort(with_target(hashes, y), kind="stable")
     units = equal_rows(hashes, y)
     units = None if units is None else by_first_row(units[order])
+    if units is not None and units.max() + 1 < MIN_UNITS:
+        raise DataError(
+            f"{table.source}: the {table.n_rows:,} rows are copies of {units.max() + 1} distinct ones, and of fewer "
+            f"than {MIN_UNITS} too little can be said by holding some out; leave folds out."
+        )
     group = None if config.group is None else table[config.group].rows(order)
     others = {"target": names, "schema": schema, "drop_missing_targets": drops}
     rng, together = np.random.default_rng(config.seed), units if group is None else None

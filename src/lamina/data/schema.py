@@ -1,6 +1,7 @@
 """What each column means to a model: its kind and its role, inferred once, shown, stored, and checked on new data."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -306,12 +307,14 @@ def _number_feature(name: str, values: np.ndarray, missing: np.ndarray) -> Colum
         return ColumnSchema(name, "number", "feature")
     every_row = "every row with a value" if missing.any() else "every row"
     if is_identifier_name(name):
-        reason = f"{every_row} has its own number, as in an identifier; --kind {name}=number keeps it"
+        reason = f"{every_row} has its own number, as in an identifier; {_kind_option(name, 'number')} keeps it"
         return ColumnSchema(name, "identifier", "left out", reason)
     counts = (np.diff(present.astype(np.float64)) == 1).all() and not missing.any()
     first = ", ".join(number_text(value) for value in present[:3])
     what = f"it counts {first}, ... down the file" if counts else f"{every_row} has its own whole number"
-    reason = f"{what}, as in an identifier; --drop {name} leaves it out, --kind {name}=number says that it is meant"
+    drop = f"--drop {shlex.quote(name)}"
+    meant = f"{_kind_option(name, 'number')} says that it is meant"
+    reason = f"{what}, as in an identifier; {drop} leaves it out, {meant}"
     return ColumnSchema(name, "number", "feature", reason)
 
 
@@ -335,7 +338,7 @@ def _text_feature(name: str, column: Column, missing: np.ndarray) -> ColumnSchem
     words = float(np.mean([level.count(" ") + 1 for level in levels]))
     length = float(np.mean([len(level) for level in levels]))
     if len(present) >= _FEW_ROWS and share > _TEXT_SHARE and (words >= _TEXT_WORDS or length >= _TEXT_LENGTH):
-        reason = f"free text of {words:.0f} words on average; --kind {name}=category keeps it"
+        reason = f"free text of {words:.0f} words on average; {_kind_option(name, 'category')} keeps it"
         return ColumnSchema(name, "text", "left out", reason)
     near = nearly_numbers(levels)
     if len(present) >= _FEW_ROWS and share > _IDENTIFIER_SHARE:
@@ -345,8 +348,13 @@ def _text_feature(name: str, column: Column, missing: np.ndarray) -> ColumnSchem
     return ColumnSchema(name, "category", "feature", near)
 
 
+def _kind_option(name: str, kind: str) -> str:
+    """Return the option to paste that makes a column one of ``kind``."""
+    return f"--kind {shlex.quote(f'{name}={kind}')}"
+
+
 def _identifier_reason(name: str, kind: str) -> str:
-    return f"nearly every row has its own value, as in an identifier; --kind {name}={kind} keeps it"
+    return f"nearly every row has its own value, as in an identifier; {_kind_option(name, kind)} keeps it"
 
 
 def _fitted(expected: ColumnSchema, column: Column, table: Table) -> Column:
