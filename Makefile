@@ -39,7 +39,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --no-isolation
 
 picture: $(STAMP)
-	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_explanation.py
 	$(BIN)/python docs/make_report_pictures.py
 	$(BIN)/python docs/make_readme_pictures.py
