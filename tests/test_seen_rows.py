@@ -97,6 +97,15 @@ def test_an_estimator_that_starts_again_marks_them_too():
     assert estimator.fit(x, y).model_.report.seen == ("validation",)
 
 
+def test_training_pass_by_pass_has_a_page():
+    x, y = coins(60, 0).drop("y").to_numpy(), coins(60, 0)["y"].to_numpy()
+    estimator = lamina.MLPClassifier((8,), random_state=0)
+    for _ in range(2):
+        estimator.partial_fit(x, y, classes=["p", "q"])
+    assert "How to reproduce it" in estimator.model_.page()
+    assert estimator.model_.report.seen == ()
+
+
 # -- folders of versions that did not keep what was seen
 
 

@@ -230,7 +230,7 @@ def prepare(
         config = replace(config, target_transform=chosen_transform(config, parts, run_of))
     if config.features != "pixels" and "image" in kinds:
         notes.append("the network sees fixed oriented gradients of the images, not their pixels")
-    if start is not None:
+    if start is not None and origin:
         # Which rows the first training learned from is not known: it may have held out others, or other tables.
         origin = {**origin, "seen": [name for name in tables if name != "train" and tables[name].is_of(rows)]}
     run = run_of(config, parts)
