@@ -57,8 +57,8 @@ def summary(outcomes: Sequence[Outcome]) -> Text:
     en = ", ".join(f"{n} {_VERDICTS[name].en}" for name, n in counts.items() if n) or "none judged"
     zh = "、".join(f"{n} 条{_VERDICTS[name].zh}" for name, n in counts.items() if n) or "均未评判"
     against = Text(
-        f"{n_unexpected} against expectation" if n_unexpected else "none against expectation",
-        f"{n_unexpected} 条与预期相反" if n_unexpected else "没有一条与预期相反",
+        f"{n_unexpected or 'none'} had the opposite of the expected result",
+        f"{f'{n_unexpected} 条' if n_unexpected else '没有一条'}的结果与预期相反",
     )
     so = Text(
         f" {n_identities} of them by definition or proof." if n_identities else "",
@@ -103,11 +103,12 @@ TITLE = Text("The textbook's claims, measured", "逐条实测教材的论断")
 INTRODUCTION = Text(
     "Experiments test the claims of the textbook's section on multilayer perceptrons. Each claim has a bound that was "
     "set before the measurement, and it is measured with three or more seeds: it is held if every seed is within the "
-    "bound, refuted if none is, and inconclusive otherwise. A few claims are expected to be refuted; some of these are "
-    "mistakes of the text.",
+    "bound, refuted if none is, and inconclusive otherwise. A few claims are expected to be refuted; some of these "
+    "are mistakes of the text. Some expectations, however, were revised after a run; where this was done, the "
+    "experiment says so.",
     "用实验逐条检验教材“多层感知机”一节的论断。每条论断的界限在测量之前就已定好，并用三个或更多随机种子测量：各个种子"
     "的结果都在界限内，论断就成立；没有一个在界限内，就不成立；其余情况为无定论。有几条论断预期不成立，其中包括教材有"
-    "误的地方。",
+    "误的地方。不过，有些预期在某次运行之后作过修改；凡是改过的，该实验都有说明。",
 )
 KINDS = Text(
     "Claims are of two kinds. A claim that is marked “by definition or proof” is true or false by definition, by "

@@ -154,14 +154,16 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
     below.plot(
         shown[0],
         shown[1],
-        label=setting.say(Text(f"{LEARNED} layers of 2 units", f"{LEARNED} 个隐藏层，每层 2 个单元")),
+        label=setting.say(Text(f"{LEARNED} layers of 2 units, by hand", f"{LEARNED} 个隐藏层，每层 2 个单元")),
     )
     below.plot(
         shown[0],
         shown[2],
-        label=setting.say(Text(f"1 layer of {2 * LEARNED}, learned", f"1 个隐藏层，{2 * LEARNED} 个单元，学到")),
+        label=setting.say(
+            Text(f"1 layer of {2 * LEARNED} units, trained", f"1 个隐藏层，{2 * LEARNED} 个单元（训练得到）")
+        ),
     )
-    below.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.3))
+    below.legend(fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.3))
     below.set_xlabel("x")
 
     counts, left = canvas()
@@ -222,10 +224,12 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "sawtooth",
             teeth,
             Text(
-                f"Above: the tent map composed with itself. Below: the sawtooth of {LEARNED} hidden layers on the "
-                f"first eighth of the interval, and what one layer of {2 * LEARNED} units learned of it (seed 0).",
-                f"上图：帐篷映射与自身的复合。下图：复合 {LEARNED} 次的函数（只画前八分之一），以及同样多的单元放"
-                "在一个隐藏层里学到的结果（随机种子为 0）。",
+                f"Above: the tent map, applied once, twice and four times. Below: the sawtooth of {2**LEARNED} pieces "
+                f"({LEARNED} hidden layers) on the first eighth of the interval, and what one layer of {2 * LEARNED} "
+                "units learned of it (seed 0).",
+                f"上图：1 个、2 个、4 个帐篷映射复合而成的函数。下图：{LEARNED} 个帐篷映射复合而成的函数（"
+                f"{2**LEARNED} 段，只画前八分之一），以及把同样多的单元放在一个隐藏层里训练得到的结果（随机种子为 "
+                "0）。",
             ),
         ),
         Drawing(
@@ -237,9 +241,9 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "parabola",
             errors,
             Text(
-                "Largest error for x² on [0, 1]: of networks with layers of 3 units, and the smallest possible one "
-                "with a single layer.",
-                "各网络在 [0, 1] 上逼近 x² 的误差。",
+                "Largest error for x² on [0, 1]: networks with layers of 3 units, and the lower bound for a single "
+                "layer.",
+                "在 [0, 1] 上逼近 x² 的最大误差：每层 3 个单元的网络，以及单隐藏层网络的误差下界。",
             ),
         ),
     ]
@@ -252,27 +256,35 @@ EXPERIMENT = Experiment(
         "The text says that a network with one hidden layer can represent anything, but that deeper networks "
         "approximate many functions more compactly than wider networks do.\n\n"
         "The experiment shows this for two functions, with weights set by hand. The first function is a sawtooth. It "
-        "is the tent map composed with itself (Telgarsky 2016, arXiv 1602.04485); the tent map goes up to 1 and down "
-        "again, and it needs two ReLU units. `lamina.linear_pieces` counts the linear pieces without sampling. The "
-        "deepest of these networks has 10 hidden layers in a quick run and 13 in a full run. The second function is "
-        "x², which equals x minus a sum of sawteeth of decreasing height (Yarotsky 2017, arXiv 1610.01145, "
-        "proposition 2). For a single layer, the experiment uses two facts: n units bend at no more than n points, "
-        "and a function of m linear pieces has a largest error for x² of at least 1/(8m²).\n\n"
-        "A network need not learn what it can represent. Therefore two networks also learn both functions: one has "
-        "3 hidden layers of 14 units, the other has a single hidden layer of 154 units. Both have 463 parameters, "
-        "and the same data, optimizer (AdamW), steps and learning rate. In trials with other seeds, depth helped for "
-        "the sawtooth, and width helped for x². With L-BFGS the difference was small, and sometimes depth and "
-        "sometimes width was better. This is one recipe, not a law.",
+        "is the tent map, applied d times in a network of d hidden layers; the tent map goes up to 1 and down again, "
+        "and it needs two ReLU units (Telgarsky 2016, arXiv 1602.04485). Networks of 1 to 10 hidden layers (13 in a "
+        "full run) with two units in each layer compute the sawtooth, and `lamina.linear_pieces` counts their linear "
+        "pieces without sampling. The second function is x², which equals x minus a sum of sawteeth of decreasing "
+        "height (Yarotsky 2017, arXiv 1610.01145, proposition 2). For a single layer, the experiment uses two facts: "
+        "a function made of n units has at most n bends, and a function of m linear pieces differs from x² by at "
+        "least 1/(8m²) somewhere.\n\n"
+        "Training does not always find what a network can represent. So the experiment also trains two networks on "
+        f"each function (x², and a sawtooth of {2**TAUGHT} pieces, which takes {TAUGHT} hidden layers by hand): one "
+        "has 3 hidden layers of 14 units, and the other a single hidden layer of 154 units. Both have 463 parameters, "
+        "and the same data, optimizer (AdamW), steps and learning rate. It also trains a single layer of "
+        f"{2 * LEARNED} units, with L-BFGS, on the sawtooth of {2**LEARNED} pieces ({LEARNED} hidden layers by "
+        "hand).\n\n"
+        "In trials of the first two networks with other seeds, depth helped for the sawtooth, and width helped for "
+        "x². With L-BFGS the difference was small, and sometimes depth and sometimes width was better. The result "
+        "holds for this one recipe (AdamW); it is not a general law.",
         "教材说，单隐藏层网络什么函数都能表示，但要逼近许多函数，用更深（而不是更宽）的网络更紧凑。\n\n"
-        "这里以两个函数为例，权重由手工设定；层数只数隐藏层。第一个是锯齿函数：帐篷映射先升到 1 再降回，只需两个 "
-        "ReLU 单元；把它与自身反复复合，就得到锯齿（Telgarsky 2016，arXiv 1602.04485）。`lamina.linear_pieces` 不"
-        "靠采样，精确地数出线性段的条数。第二个是 x²：它等于 x 减去一列高度递减的锯齿函数（Yarotsky 2017，arXiv "
-        "1610.01145，命题 2）。关于单隐藏层网络，要用到两个事实：n 个单元至多给出 n 个折点；由 m 段线性函数构成的"
-        "任何函数，与 x² 的最大误差都不小于 1/(8m²)。\n\n"
-        "能够表示的函数，未必能够学到。因此还让两个网络分别学习这两个函数：一个有 3 个隐藏层，每层 14 个单元；另"
-        "一个只有一个隐藏层，154 个单元。两者各有 463 个参数，数据、优化器（AdamW）、步数和学习率都相同。先用另外"
-        "的随机种子试验时，学锯齿是深的网络较好，学 x² 是宽的网络较好；改用 L-BFGS 后差别很小，有时深的好，有时宽"
-        "的好。可见这只是一种训练设置下的结果，不是普遍规律。",
+        "这里以两个函数为例，权重由手工设定；层数只数隐藏层。第一个是锯齿函数：帐篷映射先升到 1 再降回，只需两个 ReLU "
+        "单元；每个隐藏层施加一次，d 个隐藏层就得到 d 个帐篷映射的复合，即锯齿（Telgarsky 2016，arXiv 1602.04485）。网"
+        "络有 1 到 10 个隐藏层（完整运行时到 13 个），每层两个单元；`lamina.linear_pieces` 不靠采样，精确地数出线性段"
+        "的条数。第二个是 x²：它等于 x 减去一列高度递减的锯齿函数（Yarotsky 2017，arXiv 1610.01145，命题 2）。关于单隐"
+        "藏层网络，要用到两个事实：n 个单元至多给出 n 个折点；由 m 段线性函数构成的任何函数，与 x² 的最大误差都不小于 "
+        "1/(8m²)。\n\n"
+        f"能够表示的函数，未必能够学到。因此还让两个网络分别学习两个函数，即 x² 和 {2**TAUGHT} 段的锯齿（手工构造时用 "
+        f"{TAUGHT} 个隐藏层）：一个有 3 个隐藏层，每层 14 个单元；另一个只有一个隐藏层，154 个单元。两者各有 463 个参"
+        f"数，数据、优化器（AdamW）、步数和学习率都相同。此外，用 L-BFGS 让一个只有 {2 * LEARNED} 个单元的单隐藏层网络"
+        f"学习 {2**LEARNED} 段的锯齿（手工构造时用 {LEARNED} 个隐藏层）。\n\n"
+        "先用另外的随机种子试验前两个网络时，学锯齿是深的网络较好，学 x² 是宽的网络较好；改用 L-BFGS 后差别很小，有时"
+        "深的好，有时宽的好。可见这只是一种训练设置（AdamW）下的结果，不是普遍规律。",
     ),
     source="4.1.1.4",
     claims=(
@@ -313,7 +325,7 @@ EXPERIMENT = Experiment(
             Text(
                 "For this sawtooth the deep network is more compact: the wide network has more than ten times as "
                 "many parameters.",
-                "深的网络更紧凑：宽的网络的参数个数是它的十倍以上。",
+                "深的网络更紧凑：表示同样的锯齿，单隐藏层网络（每段一个单元）的参数个数是深的网络的十倍以上。",
             ),
             "parameter_ratio",
             at_least=10,
@@ -322,11 +334,13 @@ EXPERIMENT = Experiment(
         Claim(
             "side-by-side",
             Text(
-                f"{2 * LEARNED} units in a single layer stay far from the sawtooth of {LEARNED} hidden layers of two "
-                "units: their mean absolute error is at least 0.1. (This can be proved: each linear piece crosses "
-                "1/2 at most once.)",
-                f"把同样多的单元并排放在一个隐藏层里，学到的函数与 {LEARNED} 个隐藏层的锯齿平均相差至少 0.1（可以"
-                "证明：单隐藏层网络的每一段至多穿过 1/2 一次）。",
+                f"{2 * LEARNED} units in a single layer stay far from the sawtooth of {2**LEARNED} pieces ({LEARNED} "
+                "hidden layers of two units): their mean absolute error is at least 0.1. (This can be proved: "
+                f"{2 * LEARNED} units give at most {2 * LEARNED + 1} linear pieces and cross 1/2 at most "
+                f"{2 * LEARNED + 1} times, but the sawtooth crosses it {2**LEARNED} times.)",
+                f"{LEARNED} 个隐藏层（共 {2 * LEARNED} 个单元）的锯齿有 {2**LEARNED} 段。把 {2 * LEARNED} 个单元放在一"
+                f"个隐藏层里，至多只有 {2 * LEARNED + 1} 段，每段至多穿过 1/2 一次，而锯齿穿过 {2**LEARNED} 次；因此可"
+                "以证明，无论学到什么权重，两者平均相差至少 0.1。",
             ),
             "learned_error",
             at_least=0.1,
@@ -358,9 +372,11 @@ EXPERIMENT = Experiment(
         Claim(
             "trained-sawtooth",
             Text(
-                "Depth helps after training, too: with 463 parameters each, a network of 3 hidden layers comes "
-                f"closer to the sawtooth of {2**TAUGHT} pieces than a network of one hidden layer.",
-                f"训练之后也是如此：各有 463 个参数时，3 个隐藏层的网络比单隐藏层的网络更接近 {2**TAUGHT} 段的锯齿。",
+                "Depth helps after training, too: with 463 parameters each, a network of 3 hidden layers comes closer "
+                f"to the sawtooth of {2**TAUGHT} pieces ({TAUGHT} hidden layers by hand) than a network of one hidden "
+                "layer.",
+                f"训练之后也是如此：各有 463 个参数时，3 个隐藏层的网络比单隐藏层的网络更接近 {2**TAUGHT} 段的锯齿（手"
+                f"工构造时用 {TAUGHT} 个隐藏层）。",
             ),
             "trained_sawtooth_ratio",
             at_least=1,
@@ -380,8 +396,8 @@ EXPERIMENT = Experiment(
     figures={
         "pieces_error": Text("largest difference of the number of pieces from 2^d", "段数与 2^d 的最大差"),
         "excess": Text(
-            "number of pieces of a single layer minus (n + 1), the largest over all widths",
-            "单隐藏层网络的段数减 n + 1 的最大值",
+            "number of pieces of a single layer minus (n + 1), maximum over the widths",
+            "各单隐藏层网络的“段数 − (n + 1)”中的最大值",
         ),
         "wide_difference": Text(
             "largest difference of the outputs of the deep and the wide network", "深的网络与宽的网络的输出的最大差"
@@ -392,21 +408,26 @@ EXPERIMENT = Experiment(
             "parameters of the wide network / of the deepest network", "宽的网络与最深的网络的参数个数之比"
         ),
         "learned_error": Text(
-            f"mean absolute error of {2 * LEARNED} units in a single layer, sawtooth of {LEARNED} hidden layers",
-            "同样多的单元放在一个隐藏层里，学习后的平均绝对误差",
+            f"mean absolute error of {2 * LEARNED} units in a single layer, sawtooth of {2**LEARNED} pieces "
+            f"({LEARNED} hidden layers)",
+            f"训练后的平均绝对误差，1 个隐藏层，{2 * LEARNED} 个单元，{2**LEARNED} 段的锯齿",
         ),
         "parabola_share": Text(
-            "largest error for x² times 4^(d + 1), the largest over all d", "x² 的误差乘以 4^(d + 1) 的最大值"
+            "4^(d + 1) × (largest error for x²), maximum over d", "4^(d + 1) ×（逼近 x² 的最大误差），对 d 取最大值"
         ),
         **{
             f"trained_{name}_{kind}": Text(
                 f"root mean square error after training, {en}, {kind}", f"训练后的误差，{zh}，{shape}"
             )
-            for name, en, zh in (("sawtooth", "sawtooth", "锯齿"), ("parabola", "x²", "x²"))
+            for name, en, zh in (
+                ("sawtooth", f"sawtooth of {2**TAUGHT} pieces", f"{2**TAUGHT} 段的锯齿"),
+                ("parabola", "x²", "x²"),
+            )
             for kind, shape in (("deep", "深层"), ("wide", "单层"))
         },
         "trained_sawtooth_ratio": Text(
-            "error after training, wide / deep, sawtooth", "训练后的误差之比，单隐藏层除以 3 个隐藏层，锯齿"
+            f"error after training, wide / deep, sawtooth of {2**TAUGHT} pieces",
+            f"训练后的误差之比，单隐藏层除以 3 个隐藏层，{2**TAUGHT} 段的锯齿",
         ),
         "trained_parabola_ratio": Text(
             "error after training, wide / deep, x²", "训练后的误差之比，单隐藏层除以 3 个隐藏层，x²"

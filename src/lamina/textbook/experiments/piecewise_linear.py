@@ -123,7 +123,7 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         n = regions.n_regions
         axes.set_title(setting.say(Text(f"epoch {epoch}: {n} regions", f"{epoch} 个迭代周期后：{n} 个区域")))
         axes.set(xlabel="x" if axes in grid[1] else "", ylabel="y" if axes in grid[:, 0] else "")
-    difference = Text("logit, lower minus upper moon", "未规范化的预测之差，下月减上月")
+    difference = Text("logit, lower minus upper moon", "未规范化的预测之差（下方月牙 − 上方月牙）")
     moons.colorbar(shown, ax=grid, extend="both", label=setting.say(difference))
 
     line, axes = canvas(height=3.2)
@@ -134,7 +134,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
         axes.plot(X_RANGE[0] + SIZE[0] * t, values, marker=marker, markersize=3, label=name)
     smooth = kept["smooth"]
     axes.plot(np.linspace(*X_RANGE, len(smooth)), smooth[:, 1] - smooth[:, 0], label="sigmoid")
-    axes.set(xlabel="x", ylabel=setting.say(difference))
+    axes.set_xlabel("x")
+    axes.set_ylabel(setting.say(difference), fontsize=9)
     axes.legend()
     return [
         Drawing(
@@ -143,11 +144,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "The linear regions of the ReLU network on the plane while it learns (seed 0). In each polygon the "
                 "network is one affine formula. The colour shows the difference of the two logits in the middle of "
-                "the polygon. Before training all biases are 0, and so every kink runs through one point: the mean "
-                "of the data, which standardising moves to the origin. Training moves the kinks apart.",
-                "ReLU 网络学习过程中平面上的线性区域（随机种子为 0）：在每个多边形内，网络是一个仿射函数；颜色表"
-                "示多边形中心处的未规范化的预测之差。训练之前所有偏置都为 0，因此所有折线都经过同一点，即数据的均"
-                "值（标准化后为原点）；训练使这些折线彼此分开。",
+                "the polygon. Before training all biases are 0, so every kink passes through (or starts at) the "
+                "origin of the standardised data, which is their mean. Training moves the kinks apart.",
+                "ReLU 网络学习过程中平面上的线性区域（随机种子为 0）：在每个多边形内，网络是一个仿射函数；颜色表示多边"
+                "形中心处的未规范化的预测之差。训练之前所有偏置都为 0，因此划分区域的边界都经过（或始于）同一点，即数"
+                "据的均值（标准化后为原点）；训练使这些边界彼此错开。",
             ),
         ),
         Drawing(
@@ -167,23 +168,23 @@ EXPERIMENT = Experiment(
     name="piecewise-linear",
     title=Text("Piecewise linear functions", "分段线性函数"),
     about=Text(
-        "The text says that the ReLU function is piecewise linear. Its variant pReLU, which adds a linear term, is "
-        "piecewise linear too. Sums and compositions of piecewise linear functions are piecewise linear, and "
-        "therefore so are networks of ReLU or pReLU.\n\n"
+        "The text says that the ReLU function is piecewise linear. Its variant pReLU, which the exercises take up, "
+        "only adds a linear term, so it is piecewise linear too. Sums and compositions of piecewise linear functions "
+        "are piecewise linear, and therefore so are networks of ReLU or pReLU.\n\n"
         "Three networks learn two moons; each has two hidden layers, of ReLU, of pReLU or of sigmoid. "
         "`lamina.linear_regions` cuts a rectangle of the plane into polygons, exactly and without sampling; in each "
         "polygon the network is one affine formula. The experiment compares these formulas with the outputs of the "
         "network. `lamina.local_formula` gives the formula at one point, and the distance within which the formula "
-        "holds. The experiment compares this formula with the outputs at random points within that distance. The "
-        "last test does not use these tools: on a very short segment (of length 0.01), is the value in the middle "
-        "the mean of the values at both ends?",
-        "教材说，ReLU 函数是分段线性的；它的变体 pReLU 只是添加了一个线性项，因此也是分段线性的。分段线性函数的和"
-        "与复合仍是分段线性的，所以由这类激活函数构成的网络也是分段线性的。\n\n"
+        "holds. The experiment compares this formula with the outputs at random points within that distance. The last "
+        "test does not use these tools: on a very short segment (of length 0.01), is the value in the middle the mean "
+        "of the values at both ends?",
+        "教材说，ReLU 函数是分段线性的。它的变体 pReLU（见习题）只是添加了一个线性项，因此也是分段线性的。分段线性函数"
+        "的和与复合仍是分段线性的，所以由这类激活函数构成的网络也是分段线性的。\n\n"
         "这里用三个网络学习“双月”数据。它们各有两个隐藏层，激活函数分别是 ReLU、pReLU 和 sigmoid。"
-        "`lamina.linear_regions` 不靠采样，精确地把平面上的矩形区域切成多边形，在每个多边形内网络都是一个仿射函"
-        "数；实验把这些仿射函数的值与网络自身的输出比较。`lamina.local_formula` 给出网络在某一点附近的仿射公式，"
-        "以及公式成立的距离；实验在这个距离之内取点，作同样的比较。最后一项检验与这些工具无关：在很短的线段上，网"
-        "络在中点处的值是否等于两端的值的均值？",
+        "`lamina.linear_regions` 不靠采样，精确地把平面上的矩形区域切成多边形，在每个多边形内网络都是一个仿射函数；实"
+        "验把这些仿射函数的值与网络自身的输出比较。`lamina.local_formula` 给出网络在某一点附近的仿射公式，以及公式成立"
+        "的距离；实验在这个距离之内取点，作同样的比较。最后一项检验与这些工具无关：在很短的线段上，网络在中点处的值是"
+        "否等于两端的值的均值？",
     ),
     source="4.1.2.1",
     claims=(
@@ -240,8 +241,9 @@ EXPERIMENT = Experiment(
         Claim(
             "relu-straight",
             Text(
-                "On nearly all short segments (at least nine in ten) a ReLU network is a straight line.",
-                "在绝大多数（九成以上）短线段上，ReLU 网络的图像是直的。",
+                "On at least nine in ten short segments, the output of a ReLU network is a straight line; the other "
+                "segments cross a border between two regions.",
+                "在九成以上的短线段上，ReLU 网络的图像是直线；其余的短线段跨过了两个区域的边界。",
             ),
             "relu_straight",
             at_least=0.9,
@@ -249,8 +251,9 @@ EXPERIMENT = Experiment(
         Claim(
             "prelu-straight",
             Text(
-                "On nearly all short segments (at least nine in ten) a pReLU network, too, is a straight line.",
-                "pReLU 网络也是如此。",
+                "On at least nine in ten short segments, the output of a pReLU network, too, is a straight line; the "
+                "other segments cross a border between two regions.",
+                "pReLU 网络也是如此：在九成以上的短线段上，它的图像是直线。",
             ),
             "prelu_straight",
             at_least=0.9,
@@ -271,7 +274,7 @@ EXPERIMENT = Experiment(
         "prelu_accuracy": Text("accuracy on new points, pReLU", "新样本上的精度，pReLU"),
         "sigmoid_accuracy": Text("accuracy on new points, sigmoid", "新样本上的精度，sigmoid"),
         "least_accuracy": Text(
-            "accuracy on new points, the smallest of the three networks", "三个网络在新样本上的精度的最小值"
+            "accuracy on new points, lowest of the three networks", "三个网络在新样本上的精度的最小值"
         ),
         "relu_regions": Text("regions, ReLU", "区域数，ReLU"),
         "prelu_regions": Text("regions, pReLU", "区域数，pReLU"),
@@ -282,9 +285,18 @@ EXPERIMENT = Experiment(
         "neighbour_error": Text(
             "largest error of the formula at a point, within its distance", "给出的距离之内公式的最大误差"
         ),
-        "relu_straight": Text("share of straight segments, ReLU", "图像是直的线段所占比例，ReLU"),
-        "prelu_straight": Text("share of straight segments, pReLU", "图像是直的线段所占比例，pReLU"),
-        "sigmoid_straight": Text("share of straight segments, sigmoid", "图像是直的线段所占比例，sigmoid"),
+        "relu_straight": Text(
+            "share of short segments on which the output is a straight line, ReLU",
+            "短线段中，网络图像为直线的比例，ReLU",
+        ),
+        "prelu_straight": Text(
+            "share of short segments on which the output is a straight line, pReLU",
+            "短线段中，网络图像为直线的比例，pReLU",
+        ),
+        "sigmoid_straight": Text(
+            "share of short segments on which the output is a straight line, sigmoid",
+            "短线段中，网络图像为直线的比例，sigmoid",
+        ),
     },
     measure=measure,
     draw=draw,

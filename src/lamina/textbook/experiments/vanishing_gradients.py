@@ -59,7 +59,7 @@ def untrained(rows: Any, depth: int, activation: str, start: str, seed: int) -> 
 
 
 def first_gradient(rows: Any, depth: int, activation: str, start: str, seed: int) -> float:
-    """Norm of the gradient of the mean loss by the weights of the first layer."""
+    """Norm of the gradient of the mean loss with respect to the weights of the first layer."""
     return lamina.gradient_flow(untrained(rows, depth, activation, start, seed), rows)[0].weight_gradient
 
 
@@ -131,11 +131,11 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "depth",
             figure,
             Text(
-                "Norm of the gradient of the loss by the weights of the first layer, before training, in networks of "
-                f"{UNITS} units a layer (geometric mean of the seeds). × {LARGE}: if the weights are {LARGE} times "
-                "Glorot's and biases centre the sums at 0, the gradient of sigmoid does not vanish.",
-                f"训练开始前，损失对第一层权重的梯度的范数；每个隐藏层有 {UNITS} 个单元（取各随机种子的几何平均"
-                f"）。× {LARGE}：权重取 {LARGE} 倍，并用偏置使加权和居中，此时 sigmoid 的梯度并不消失。",
+                "Norm of the gradient of the loss with respect to the weights of the first layer, before training, in "
+                f"networks of {UNITS} units a layer (geometric mean of the seeds). The line “sigmoid, × {LARGE}” has "
+                f"{LARGE} times Glorot's weights and sums centred at 0; its gradient does not vanish.",
+                f"训练开始前，损失对第一层权重的梯度的范数；每个隐藏层有 {UNITS} 个单元（取各随机种子的几何平均）。标"
+                f"为“sigmoid, × {LARGE}”的线：权重取 Xavier 权重的 {LARGE} 倍，加权和以 0 为中心，梯度并不消失。",
             ),
         ),
         Drawing(
@@ -185,26 +185,31 @@ EXPERIMENT = Experiment(
         "shrinks depends on the weights as well.\n\n"
         f"Here networks of 2 to 50 layers, with {UNITS} units in each hidden layer, are built for the handwritten "
         "digits. (A network of 2 layers has one hidden layer and the output layer.) The experiment measures the norm "
-        "of the gradient of the loss by the weights of the first layer, in float64 and before training. There are "
-        "three kinds of initial weights. Matched weights suit the activation: those of He et al. for ReLU, and those "
-        "of Glorot and Bengio for sigmoid and tanh. Small weights are drawn from N(0, 0.01²), which is good enough "
-        "for one hidden layer. The third kind is used with sigmoid only: in every layer except the first and the "
-        f"last, the weights are {LARGE} times Glorot's, and biases centre the sums at 0, where the derivative of "
-        "sigmoid is largest. With these weights, each further layer multiplies the gradient by more than 1.\n\n"
-        "Then such networks are trained by minibatch gradient descent with momentum. A comparison of sigmoid with "
-        "itself shows that a vanishing gradient hurts: the activation, the depth, the data and the steps are the same, "
-        f"and only the initial weights and biases differ (Glorot's weights, or {LARGE} times Glorot's weights with "
-        "sums centred at 0).",
-        "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经"
-        "过一层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积"
-        "是否越来越小，还取决于权重。\n\n"
-        f"这里为手写数字构建 2 到 50 层的网络（按教材的数法，隐藏层和输出层计入层数），每个隐藏层有 {UNITS} 个单"
-        "元。训练之前，以 float64 计算损失对第一层权重的梯度，测量其范数。初始权重有三种：第一种与激活函数匹配（"
-        "ReLU 用 He 等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方法，即 Xavier 初始化）；第二种取自 N(0, "
-        "0.01²)，它在只有一个隐藏层时够用；第三种只用于 sigmoid：把第一个隐藏层之后各隐藏层的 Xavier 权重乘以 "
-        f"{LARGE}，并用偏置使加权和以 0 为中心；sigmoid 的导数在 0 处最大，这时上述乘积大于 1。\n\n"
-        "随后用带动量的小批量随机梯度下降训练这些网络。梯度消失是否真的有害，由 sigmoid 网络自身的对照来说明：激"
-        "活函数、深度、数据和步数都相同，只有初始权重不同。",
+        "of the gradient of the loss with respect to the weights of the first layer, in float64 and before training. "
+        "There are three kinds of initial weights. Matched weights suit the activation: those of He et al. for ReLU, "
+        "and those of Glorot and Bengio for sigmoid and tanh. Small weights are drawn from N(0, 0.01²), which is good "
+        "enough for one hidden layer. The third kind is used with sigmoid only: in every layer except the first and "
+        f"the last, the weights are {LARGE} times Glorot's, and the biases are chosen so that the inputs of sigmoid "
+        "(the weighted sums) have a mean near 0, because the derivative of sigmoid is largest at 0. With these "
+        "weights, each further layer multiplies the gradient by more than 1 on average.\n\n"
+        f"Of these networks, only those of sigmoid and ReLU with 2 to {TRAINED} layers (2 to 20 in a full run) are "
+        "then trained, by minibatch gradient descent with momentum. To see whether a vanishing gradient hurts, two "
+        "sigmoid networks of the same depth are compared. They differ only in their initial weights and biases: one "
+        f"has Glorot's weights, and the other has {LARGE} times Glorot's weights, with sums centred at 0. This "
+        "changes not only the gradient but also the signal on its way forward, and the comparison cannot separate the "
+        "two.",
+        "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经过一"
+        "层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积是否越来越"
+        "小，还取决于权重。\n\n"
+        f"这里为手写数字构建 2 到 50 层的网络（按教材的数法，隐藏层和输出层计入层数），每个隐藏层有 {UNITS} 个单元。训"
+        "练之前，以 float64 计算损失对第一层权重的梯度，测量其范数。初始权重有三种：第一种与激活函数匹配（ReLU 用 He "
+        "等人的方法，sigmoid 和 tanh 用 Glorot 与 Bengio 的方法，即 Xavier 初始化）；第二种取自 N(0, 0.01²)，它在只有"
+        f"一个隐藏层时够用；第三种只用于 sigmoid：从第二个隐藏层起，各隐藏层的 Xavier 权重都乘以 {LARGE}；再用偏置使加"
+        "权和以 0 为中心，因为 sigmoid 的导数在 0 处最大。这样，梯度每经过一层所乘的倍数平均大于 1。\n\n"
+        f"随后训练其中 2 到 {TRAINED} 层（完整运行时为 2 到 20 层）的 sigmoid 与 ReLU 网络，采用带动量的小批量随机梯度"
+        "下降。为了考察梯度消失是否有害，比较两个深度相同的 sigmoid 网络：只有初始权重和偏置不同，一个用 Xavier 权重，"
+        f"另一个用 {LARGE} 倍的 Xavier 权重，且加权和以 0 为中心。不过，这样改变的不只是梯度，还有前向传播的信号，这一"
+        "对照不能把两者分开。",
     ),
     source="4.1.2.1",
     claims=(
@@ -242,10 +247,10 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-large",
             Text(
-                f"With {LARGE} times Glorot's weights, and biases that centre the sums at 0, a layer of sigmoid "
-                "multiplies the gradient by more than 1: the gradient does not vanish.",
-                f"使用 {LARGE} 倍的 Xavier 权重，并用偏置使加权和居中时，每增加一层 sigmoid，梯度都会变大，即变为"
-                "原来的 1 倍以上：梯度并不消失。",
+                f"With {LARGE} times Glorot's weights, and biases that centre the sums at 0, each further layer of "
+                "sigmoid multiplies the gradient by more than 1 on average: the gradient does not vanish.",
+                f"使用 {LARGE} 倍的 Xavier 权重，并用偏置使加权和居中时，每增加一层 sigmoid，梯度平均变大（倍数大于 "
+                "1），并不消失。",
             ),
             "sigmoid_large_factor",
             at_least=1,
@@ -312,10 +317,10 @@ EXPERIMENT = Experiment(
         Claim(
             "vanishing-is-why",
             Text(
-                f"The vanishing of the gradient is what hurts: with {LARGE} times Glorot's weights and centred sums, "
-                f"the same sigmoid network of {TRAINED} layers learns, and its test accuracy is at least 0.9.",
-                f"造成这一结果的正是梯度消失：权重取 {LARGE} 倍时，同样是 {TRAINED} 层的 sigmoid 网络就能学会，测"
-                "试精度至少为 0.9。",
+                f"With {LARGE} times Glorot's weights and centred sums, which keep the gradient from vanishing, the "
+                f"same sigmoid network of {TRAINED} layers learns: its test accuracy is at least 0.9.",
+                f"权重取 Xavier 权重的 {LARGE} 倍并使加权和居中，梯度便不会消失，这时同样是 {TRAINED} 层的 sigmoid 网"
+                "络就能学会：测试精度至少为 0.9。",
             ),
             "sigmoid_large_accuracy",
             at_least=0.9,
