@@ -62,9 +62,7 @@ def test_the_other_language_is_on_the_first_screen(page):
 
 @pytest.mark.parametrize("page", [ENGLISH, CHINESE], ids=lambda page: page.name)
 def test_rows_of_accuracy_name_the_file_of_their_figures(page):
-    rows = [
-        line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ") and "CatBoost" in line
-    ]
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     figures_of = [line for line in rows if re.search(r"\d\.\d", line)]
     assert figures_of
     for line in figures_of:

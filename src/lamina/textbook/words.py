@@ -102,10 +102,10 @@ def page_at(path: Path) -> Text:
 TITLE = Text("The textbook's claims, measured", "逐条实测教材的论断")
 INTRODUCTION = Text(
     "Experiments test the claims of the textbook's section on multilayer perceptrons. Each claim has a bound that was "
-    "set before the measurement, and it is measured with three or more seeds: it is held if every seed is within the "
-    "bound, refuted if none is, and inconclusive otherwise. A few claims are expected to be refuted; some of these "
-    "are mistakes of the text. Some expectations, however, were revised after a run; where this was done, the "
-    "experiment says so.",
+    "set before the measurement, and it is measured with three or more seeds. Its verdict is “held” if every seed is "
+    "within the bound, “refuted” if none is, and “inconclusive” otherwise. A few claims are expected to be refuted; "
+    "some of these are mistakes of the text. Some expectations, however, were revised after a run; where this was "
+    "done, the experiment says so.",
     "用实验逐条检验教材“多层感知机”一节的论断。每条论断的界限在测量之前就已定好，并用三个或更多随机种子测量：各个种子"
     "的结果都在界限内，论断就成立；没有一个在界限内，就不成立；其余情况为无定论。有几条论断预期不成立，其中包括教材有"
     "误的地方。不过，有些预期在某次运行之后作过修改；凡是改过的，该实验都有说明。",

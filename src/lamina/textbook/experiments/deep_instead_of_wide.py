@@ -269,9 +269,9 @@ EXPERIMENT = Experiment(
         "and the same data, optimizer (AdamW), steps and learning rate. It also trains a single layer of "
         f"{2 * LEARNED} units, with L-BFGS, on the sawtooth of {2**LEARNED} pieces ({LEARNED} hidden layers by "
         "hand).\n\n"
-        "In trials of the first two networks with other seeds, depth helped for the sawtooth, and width helped for "
-        "x². With L-BFGS the difference was small, and sometimes depth and sometimes width was better. The result "
-        "holds for this one recipe (AdamW); it is not a general law.",
+        "In trials with other seeds, the two networks of 463 parameters gave this result: depth helped for the "
+        "sawtooth, and width helped for x². With L-BFGS the difference was small, and sometimes depth and sometimes "
+        "width was better. The result holds for this one recipe (AdamW); it is not a general law.",
         "教材说，单隐藏层网络什么函数都能表示，但要逼近许多函数，用更深（而不是更宽）的网络更紧凑。\n\n"
         "这里以两个函数为例，权重由手工设定；层数只数隐藏层。第一个是锯齿函数：帐篷映射先升到 1 再降回，只需两个 ReLU "
         "单元；每个隐藏层施加一次，d 个隐藏层就得到 d 个帐篷映射的复合，即锯齿（Telgarsky 2016，arXiv 1602.04485）。网"
@@ -372,8 +372,8 @@ EXPERIMENT = Experiment(
         Claim(
             "trained-sawtooth",
             Text(
-                "Depth helps after training, too: with 463 parameters each, a network of 3 hidden layers comes closer "
-                f"to the sawtooth of {2**TAUGHT} pieces ({TAUGHT} hidden layers by hand) than a network of one hidden "
+                "Depth helps after training, too: of two trained networks with 463 parameters each, the one with 3 "
+                f"hidden layers comes closer to the sawtooth of {2**TAUGHT} pieces than the one with a single hidden "
                 "layer.",
                 f"训练之后也是如此：各有 463 个参数时，3 个隐藏层的网络比单隐藏层的网络更接近 {2**TAUGHT} 段的锯齿（手"
                 f"工构造时用 {TAUGHT} 个隐藏层）。",
@@ -427,10 +427,10 @@ EXPERIMENT = Experiment(
         },
         "trained_sawtooth_ratio": Text(
             f"error after training, wide / deep, sawtooth of {2**TAUGHT} pieces",
-            f"训练后的误差之比，单隐藏层除以 3 个隐藏层，{2**TAUGHT} 段的锯齿",
+            f"训练后的误差之比（单隐藏层网络 / 三隐藏层网络），{2**TAUGHT} 段的锯齿",
         ),
         "trained_parabola_ratio": Text(
-            "error after training, wide / deep, x²", "训练后的误差之比，单隐藏层除以 3 个隐藏层，x²"
+            "error after training, wide / deep, x²", "训练后的误差之比（单隐藏层网络 / 三隐藏层网络），x²"
         ),
         "parabola_ratio": Text(
             f"largest error for x², single layer / {PARABOLA} hidden layers",

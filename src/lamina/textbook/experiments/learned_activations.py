@@ -119,8 +119,8 @@ EXPERIMENT = Experiment(
     title=Text("What pReLU and Swish learn", "pReLU 与 Swish 学到了什么"),
     about=Text(
         "The text says that pReLU, max(0, x) + α min(0, x), adds a linear term to ReLU, so that some information "
-        "still gets through if the argument is negative. (Where this sentence has “argument”, the input of the "
-        "function, the Chinese text has the word for “parameter” by mistake.) The text cites He et al. They learn α, "
+        "still gets through if the argument is negative. (“Argument” here means the input x. The Chinese "
+        "text wrongly says “parameter” at this place.) The text cites He et al. They learn α, "
         "find a smaller α in deeper layers, and report a gain over ReLU. Ramachandran et al. report a gain for Swish, "
         "x sigmoid(βx), with a learned β.\n\n"
         "Here networks with three hidden layers are trained on the handwritten digits (in a quick run) or on half of "
@@ -130,12 +130,12 @@ EXPERIMENT = Experiment(
         "section of the textbook does not claim a gain, but the papers that it cites do.\n\n"
         "An earlier version of this experiment had claims on both gains, with the bound 0 or more. With seeds 0, 1 "
         "and 2, some gains were above 0 and some below, and the claims were then removed. This version has both "
-        "claims again, with the same bound. They are now measured with five seeds, 3 to 7, which no version had used "
-        "before the claims were written. On the digits, some gains with these seeds are above 0 and some are below, "
-        "too; on Fashion-MNIST all gains are above 0, by 0.001 to 0.008. Another claim, that deeper layers have a "
-        "smaller α, was first expected to hold as well. Every seed refuted it, on the digits and on Fashion-MNIST, "
-        "and since then it has been expected to be refuted. He et al. found it in convolutional networks; the "
-        "networks here are not convolutional.",
+        "claims again, with the same bound. They are now measured with five new seeds (3, 4, 5, 6 and 7). Nobody had "
+        "run the experiment with these seeds before the claims were put back. With these seeds, too, some gains on the "
+        "digits are above 0 and some are below 0. On Fashion-MNIST all gains are between 0.001 and 0.008. Another "
+        "claim, that deeper layers have a smaller α, was first expected to hold as well. Every seed refuted it, on the "
+        "digits and on Fashion-MNIST, and since then it has been expected to be refuted. He et al. found it in "
+        "convolutional networks; the networks here are not convolutional.",
         "教材说，pReLU，即 max(0, x) + α min(0, x)，为 ReLU 添加了一个线性项，“因此即使参数为负，一些信息仍然可以通"
         "过”。（中文版的“参数”是误译：英文版作 argument，即自变量。）教材引用的 He 等人把 α 作为可学习的参数，发现越深"
         "的层 α 越小，并报告了比 ReLU 更好的结果；Ramachandran 等人则在 Swish（即 x sigmoid(βx)）中把 β 作为可学习的参"

@@ -144,8 +144,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             Text(
                 "The linear regions of the ReLU network on the plane while it learns (seed 0). In each polygon the "
                 "network is one affine formula. The colour shows the difference of the two logits in the middle of "
-                "the polygon. Before training all biases are 0, so every kink passes through (or starts at) the "
-                "origin of the standardised data, which is their mean. Training moves the kinks apart.",
+                "the polygon. Before training all biases are 0, so every kink passes through one point, or starts "
+                "there: the mean of the data (the origin after standardising). Training moves the kinks apart.",
                 "ReLU 网络学习过程中平面上的线性区域（随机种子为 0）：在每个多边形内，网络是一个仿射函数；颜色表示多边"
                 "形中心处的未规范化的预测之差。训练之前所有偏置都为 0，因此划分区域的边界都经过（或始于）同一点，即数"
                 "据的均值（标准化后为原点）；训练使这些边界彼此错开。",
@@ -155,8 +155,8 @@ def draw(measured: list[Measured], setting: Setting) -> list[Drawing]:
             "line",
             line,
             Text(
-                "The logits along the line y = 0.25 (seed 0). The marks show where two pieces meet. The sigmoid "
-                "network has learned the moons as well, but it is curved and has no such points.",
+                "The difference of the two logits along the line y = 0.25 (seed 0). The marks show where two pieces "
+                "meet. The sigmoid network has learned the moons as well, but it is curved and has no such points.",
                 "沿直线 y = 0.25 的输出（随机种子为 0）：圆点和方点标出折点，即相邻两段的连接处；sigmoid 网络同样"
                 "学会了“双月”，但它的曲线是弯的，没有折点。",
             ),
@@ -243,7 +243,7 @@ EXPERIMENT = Experiment(
             Text(
                 "On at least nine in ten short segments, the output of a ReLU network is a straight line; the other "
                 "segments cross a border between two regions.",
-                "在九成以上的短线段上，ReLU 网络的图像是直线；其余的短线段跨过了两个区域的边界。",
+                "在九成以上的短线段上，ReLU 网络的图像是直线；其余的短线段跨过了区域之间的边界。",
             ),
             "relu_straight",
             at_least=0.9,
@@ -283,7 +283,7 @@ EXPERIMENT = Experiment(
         "prelu_error": Text("largest error of a region's formula, pReLU", "区域公式的最大误差，pReLU"),
         "area_error": Text("relative error of the sum of all areas", "面积之和的相对误差"),
         "neighbour_error": Text(
-            "largest error of the formula at a point, within its distance", "给出的距离之内公式的最大误差"
+            "largest error of the formula at a point, within its distance", "局部公式在其给定距离之内的最大误差"
         ),
         "relu_straight": Text(
             "share of short segments on which the output is a straight line, ReLU",

@@ -231,19 +231,19 @@ EXPERIMENT = Experiment(
         "and a square root, whose slope is infinite at 0. A step function then tests the first condition, and a "
         "network with the activation z² tests the third.\n\n"
         "The right weights can be written down by hand. Cut [0, 1] into n equal parts, and connect the function's "
-        "values at their ends (the knots) by straight lines. The i-th ReLU unit is 0 up to the i-th knot and rises "
-        "after it; its output weight is the change of slope of this broken line there (for the first unit, the slope "
-        "of the first part). The output bias is the function's value at 0, and so the network is exactly this broken "
-        "line. Its root mean square error falls as 1/n² for a smooth function (a slope of -2 on log axes), and as 1/n "
-        "for √x.\n\n"
+        "values at their ends (the knots) by straight lines, which together form a broken line. The i-th ReLU unit is "
+        "0 up to the i-th knot and rises after it. The output weight of the unit is the change of the broken line's "
+        "slope at that knot; for the first unit, it is the slope of the first part. The output bias is the function's "
+        "value at 0, and so the network is exactly this broken line. Its root mean square error falls as 1/n² for a "
+        "smooth function (a slope of -2 on log axes), and as 1/n for √x.\n\n"
         "For comparison, networks are trained from random weights, on 1,024 points without noise, by two recipes. The "
         "fixed recipe trains networks of the same form. Lamina's default recipe first replaces x by several piecewise "
         "linear features of x, so its network has a somewhat different form. For √x, knots at equal distances are not "
         "the best, and training can move them. In a first full run of 150 epochs, the error for √x after training by "
-        "the fixed recipe was less than twice the error with weights by hand. So that run refuted, for √x, the claim "
-        "that the error after training is at least twice the error by hand; it held for the two smooth functions. The "
-        "claim was split into two after that run: one is expected to hold for the smooth functions, and the other to "
-        "be refuted for √x.",
+        "the fixed recipe was less than twice the error with weights by hand. The claim had been that the error after "
+        "training is at least twice the error by hand. That run refuted the claim for √x; for the two smooth functions "
+        "the claim held. It was split into two claims after that run: one is expected to hold for the smooth "
+        "functions, and the other to be refuted for √x.",
         "教材说，即使网络只有一个隐藏层，只要有足够多的结点和正确的权重，就可以对任何函数建模，难的是真正学到这个函数"
         "。作为定理（中文版称为“通用近似定理”；Cybenko 1989；Leshno 等 1993），它有三个条件，教材没有写出：函数是连续"
         "的；在紧集（例如闭区间）上逼近；激活函数不是多项式。三个条件都满足时，最大误差可以任意小。如果函数有跳跃，而"
@@ -395,17 +395,17 @@ EXPERIMENT = Experiment(
             f"三个函数的均方根误差的最大值，训练得到，{LARGEST} 个单元",
         ),
         "ratio_smooth": Text(
-            f"error after training / error by hand, {LARGEST} units, for the smooth function where it is smaller",
+            f"error after training / error by hand, {LARGEST} units, the smaller ratio of the two smooth functions",
             "训练后的误差与手工构造的误差之比，两个光滑函数中的最小值",
         ),
         "default_least": Text(
-            f"error after training by Lamina's default recipe / error by hand, {LARGEST} units, for the function "
-            "where it is smallest",
+            f"error after training by Lamina's default recipe / error by hand, {LARGEST} units, the smallest "
+            "ratio of the three functions",
             "训练后的误差与手工构造的误差之比，三个函数中的最小值，Lamina 的默认设置",
         ),
         "step_least": Text(
-            "largest error at the step, for the network where it is smallest",
-            "各网络逼近阶跃函数的最大误差中最小的一个",
+            "largest error at the step, for the best of all the networks",
+            "逼近阶跃函数的最大误差（取各网络中的最小值）",
         ),
         "step_mean_square": Text(
             f"root mean square error at the step, two ReLUs of slope {2 * LARGEST}",

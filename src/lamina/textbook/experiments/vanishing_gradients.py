@@ -192,12 +192,13 @@ EXPERIMENT = Experiment(
         f"the last, the weights are {LARGE} times Glorot's, and the biases are chosen so that the inputs of sigmoid "
         "(the weighted sums) have a mean near 0, because the derivative of sigmoid is largest at 0. With these "
         "weights, each further layer multiplies the gradient by more than 1 on average.\n\n"
-        f"Of these networks, only those of sigmoid and ReLU with 2 to {TRAINED} layers (2 to 20 in a full run) are "
-        "then trained, by minibatch gradient descent with momentum. To see whether a vanishing gradient hurts, two "
-        "sigmoid networks of the same depth are compared. They differ only in their initial weights and biases: one "
-        f"has Glorot's weights, and the other has {LARGE} times Glorot's weights, with sums centred at 0. This "
-        "changes not only the gradient but also the signal on its way forward, and the comparison cannot separate the "
-        "two.",
+        "Three of these kinds are then trained: ReLU with matched weights, sigmoid with Glorot's weights, and sigmoid "
+        f"with {LARGE} times Glorot's weights. The networks have 2 to {TRAINED} layers (2 to 20 in a full run), and "
+        "training is minibatch gradient descent with momentum. To see whether a vanishing gradient hurts, two sigmoid "
+        "networks of the same depth are compared. They differ only in their initial weights and biases: one has "
+        f"Glorot's weights, and the other has {LARGE} times Glorot's weights, with sums centred at 0. The larger "
+        "weights change the gradient, and they also change the outputs of the layers in the forward pass. The "
+        "comparison cannot tell which of these two changes makes the difference.",
         "教材说，ReLU 的导数表现特别好，因此缓解了早先的神经网络中广为人知的梯度消失问题。在反向传播中，梯度每经过一"
         "层，就要乘以该层的权重和该层激活函数的导数。sigmoid 的导数至多为 0.25，ReLU 的导数为 0 或 1；但乘积是否越来越"
         "小，还取决于权重。\n\n"
@@ -226,8 +227,9 @@ EXPERIMENT = Experiment(
         Claim(
             "sigmoid-quarter",
             Text(
-                "With Glorot's weights, each further layer of sigmoid multiplies the gradient by 0.25 or less.",
-                "使用 Xavier 初始化（Glorot 与 Bengio）时，每增加一层 sigmoid，梯度至多变为原来的 0.25 倍。",
+                "With Glorot's weights, each further layer of sigmoid multiplies the gradient by 0.25 or less on "
+                "average.",
+                "使用 Xavier 初始化（Glorot 与 Bengio）时，每增加一层 sigmoid，梯度平均至多变为原来的 0.25 倍。",
             ),
             "sigmoid_matched_factor",
             at_most=0.25,
