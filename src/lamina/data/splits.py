@@ -124,9 +124,9 @@ def _stratified(y: Array, fraction: float, rng: np.random.Generator) -> NDArray[
 
 
 def _keep_one_of_each_class(held: NDArray[np.bool_], y: Array) -> NDArray[np.bool_]:
-    _, first_rows, counts = np.unique(y, return_index=True, return_counts=True)
+    _, first, counts = np.unique(y, return_index=True, return_counts=True)
     n_held = np.bincount(np.searchsorted(np.unique(y), y), weights=held)
-    held[first_rows[n_held == counts]] = False
+    held[first[n_held == counts]] = False
     return held
 
 

@@ -30,7 +30,7 @@ def target_and_weights(schema: Schema, table: Table) -> tuple[Array, Array | Non
 
 
 def common_factor(weights: Array) -> float:
-    """Return the largest number that all ``weights`` (n,) are whole multiples of, to 1e-9 of the smallest; 0 for none.
+    """Return the largest number that all ``weights`` (n,) are whole multiples of, to a relative 1e-9; 0 for none.
 
     Of 0.5, 1 and 1.5 it is 0.5, and of weights without order there is none. Zeros are multiples of everything.
     """
